@@ -1,0 +1,193 @@
+"""What can happen, as values. Nothing here knows who looks, or how it is shown.
+
+Every event is a NamedTuple (a frozen dataclass costs about a millisecond of start-up each, these a tenth of that) whose
+first field is ``time``: seconds of ``env.clock()``, a monotonic clock. ``session`` numbers the conversations of one run
+from 1; 0 is the run itself. Addresses are text, already formatted by ``addresses.format_address``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum, IntFlag
+from typing import NamedTuple
+
+
+class Direction(str, Enum):
+    """Which way, seen from us."""
+
+    SENT = "sent"
+    RECEIVED = "received"
+
+
+class Side(str, Enum):
+    """Which end of a session: ours (stdin, stdout, the echo) or the peer's."""
+
+    LOCAL = "local"
+    REMOTE = "remote"
+
+
+class Level(str, Enum):
+    """How much a note matters. Warnings are said even with ``-q``."""
+
+    INFO = "info"
+    HINT = "hint"
+    WARNING = "warning"
+
+
+class Call(NamedTuple):
+    """A system call with its outcome: one line of ``-v``."""
+
+    time: float
+    name: str
+    fd: int | None
+    arguments: tuple[object, ...]
+    result: object
+    error: Exception | None
+    duration: float
+    """Seconds."""
+
+
+class Listening(NamedTuple):
+    """A socket takes connections or datagrams. Its line is a contract: scripts wait for it."""
+
+    time: float
+    address: str
+    family: str
+    type: str
+    remark: str
+    """Who can reach it: ``this host only; others: …``; may be empty."""
+
+
+class Attempt(NamedTuple):
+    """One address of several is being tried (RFC 8305)."""
+
+    time: float
+    address: str
+
+
+class Opened(NamedTuple):
+    """A session began: accepted, connected, or the first datagram of a peer."""
+
+    time: float
+    session: int
+    peer: str
+    local: str
+
+
+class Data(NamedTuple):
+    """Payload passed. ``payload`` holds its first bytes if somebody asked to see them, else None."""
+
+    time: float
+    session: int
+    direction: Direction
+    offset: int
+    """Bytes of this session and direction that came before."""
+    size: int
+    payload: bytes | None
+    message: bool
+    """True if ``size`` is a whole datagram or record."""
+
+
+class Urgent(NamedTuple):
+    """Out-of-band data: not part of the byte stream, not counted in any offset."""
+
+    time: float
+    session: int
+    direction: Direction
+    payload: bytes
+
+
+class Ended(NamedTuple):
+    """One direction is over and said so: ``how`` is ``stdin ended``, ``FIN sent``, ``FIN received`` …"""
+
+    time: float
+    session: int
+    side: Side
+    how: str
+
+
+class Lost(NamedTuple):
+    """Something did not arrive. Never dropped from the story, and exit status 1."""
+
+    time: float
+    session: int
+    size: int
+    """Bytes, or 0 where only the fact is known."""
+    why: str
+
+
+class Closed(NamedTuple):
+    """A session is over."""
+
+    time: float
+    session: int
+    peer: str
+    sent: int
+    received: int
+    duration: float
+    """Seconds from Opened to here."""
+    first: Side | None
+    """Who ended first; None where nobody did (datagrams, a signal)."""
+    error: str | None
+    """Why, if not in order: ``Connection reset by peer [ECONNRESET 104]``."""
+
+
+class Failed(NamedTuple):
+    """A system call that mattered was refused. Never dropped from the story."""
+
+    time: float
+    session: int
+    operation: str
+    error: Exception
+    hint: str | None
+
+
+class Note(NamedTuple):
+    """Anything else worth a line."""
+
+    time: float
+    session: int
+    level: Level
+    text: str
+
+
+class Totals(NamedTuple):
+    """The sum of a run, said once at its end."""
+
+    time: float
+    sessions: int
+    sent: int
+    received: int
+    duration: float
+
+
+Event = Call | Listening | Attempt | Opened | Data | Urgent | Ended | Lost | Closed | Failed | Note | Totals
+Observer = Callable[[Event], None]
+
+
+class Interest(IntFlag):
+    """What the observer wants to be told, so that nothing is made for nobody."""
+
+    STATE = 1
+    """Everything that is neither of the following. Always told."""
+    DATA = 2
+    """A ``Data`` event for each transfer."""
+    PAYLOAD = 4
+    """… with the first bytes in it. Without this flag ``Data.payload`` is None."""
+    CALLS = 8
+    """A ``Call`` for every system call."""
+
+
+class Env(NamedTuple):
+    """The surroundings of a command, so that a test can run one with pipes, a list and a fake clock."""
+
+    stdin: int
+    """File descriptor of the local input."""
+    stdout: int
+    """File descriptor of the local output: payload or report."""
+    observer: Observer
+    interest: Interest
+    clock: Callable[[], float]
+    """Monotonic seconds."""
+    preview: int = 256
+    """Payload bytes that a ``Data`` event carries at most, when they are wanted."""
