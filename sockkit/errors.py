@@ -66,6 +66,22 @@ class SystemRefusal(SockkitError):
         self.error = error
 
 
+class OutputGone(Exception):
+    """The reader of our output went away. The process ends as SIGPIPE would end it, without a word."""
+
+
+class Signalled(Exception):
+    """A signal ended the run, and all is cleaned up: the process ends as that signal would end it.
+
+    Attributes:
+        number: the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
 def errno_name(number: int | None) -> str | None:
     """``ECONNREFUSED`` for 111 (on Linux), or None for a number that this platform does not name."""
     return None if number is None else errno.errorcode.get(number)

@@ -161,7 +161,35 @@ class Totals(NamedTuple):
     duration: float
 
 
-Event = Call | Listening | Attempt | Opened | Data | Urgent | Ended | Lost | Closed | Failed | Note | Totals
+class Row(NamedTuple):
+    """One line of a report: its cells as text, and what is remarkable about it.
+
+    ``mark`` is one of ``""``, ``changed`` (not what was asked), ``error``, ``good``, ``faint``.
+    """
+
+    cells: tuple[str, ...]
+    mark: str = ""
+
+
+class Section(NamedTuple):
+    """A part of a report: a table. ``header`` may be empty: then the first cell of a row is its name."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+class Report(NamedTuple):
+    """What ``probe`` and ``inspect`` found, for people (sections) and for programs (data, JSON-able)."""
+
+    time: float
+    command: str
+    title: str
+    data: dict[str, object]
+    sections: tuple[Section, ...]
+
+
+Event = Report | Call | Listening | Attempt | Opened | Data | Urgent | Ended | Lost | Closed | Failed | Note | Totals
 Observer = Callable[[Event], None]
 
 

@@ -1,0 +1,298 @@
+"""``sockkit connect``: the calling side. stdin to the socket, the socket to stdout, byte-exact."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import NamedTuple
+
+from sockkit import addresses, stdio, syscalls
+from sockkit.commands.endpoint import (
+    AF_UNIX,
+    CONNECTED,
+    LINUX,
+    OOB,
+    EndpointPlan,
+    apply_settings,
+    creation_hint,
+    hint,
+    local_text,
+    resolve,
+    timed_out,
+)
+from sockkit.dial import Dialer
+from sockkit.errors import Exit, Signalled, SystemRefusal, UsageError
+from sockkit.events import Env, Failed, Level, Note, Opened
+from sockkit.loop import Loop
+from sockkit.relay import Relay
+from sockkit.resolve import Resolved
+from sockkit.sessions import BUFFER_SIZE, Session, Settings
+from sockkit.spec import PORT, SECONDS, Kind, option, plan
+
+CONNECT_TIMEOUT = 10.0
+"""Seconds for names and all addresses together."""
+
+
+@plan
+class ConnectPlan(EndpointPlan):
+    """sockkit connect [OPTIONS] [ADDRESS]
+
+    Connect, then carry stdin to the socket and the socket to stdout. Without
+    an ADDRESS: 127.0.0.1:65432, where `sockkit serve` listens.
+
+    Examples:
+      echo 'Hello, world' | sockkit connect
+      printf 'GET / HTTP/1.0\\r\\n\\r\\n' | sockkit connect localhost 8000
+      sockkit connect -u 127.0.0.1 5353 --lines
+    """
+
+    address: tuple[str, ...] = ()
+    source: str | None = option("-s", "--source", kind=Kind("ADDR"), group="socket", first=True, help="source address")
+    source_port: int | None = option("-p", "--source-port", kind=PORT, group="socket", first=True, help="source port")
+    connect_timeout: float | None = option(
+        "--connect-timeout", kind=SECONDS, group="session", help="seconds for names and all addresses together (10)"
+    )
+    zero: bool = option("-z", "--zero", group="session", first=True, help="only see whether somebody answers: no data")
+    oob: bytes = option(
+        "--oob", kind=OOB, default=b"", group="data", help="send DATA out of band first (over TCP its last byte is urgent)"
+    )
+
+
+class _Source(NamedTuple):
+    """Where to come from, as far as that was asked for."""
+
+    target: addresses.Target | None
+    port: int | None
+
+    def address(self, family: int, type: int) -> object:
+        """What to bind to before connecting, or None."""
+        if self.target is not None:
+            return self.target.address
+        if self.port is not None:
+            return ("::" if family == syscalls.AF_INET6 else "0.0.0.0", self.port)
+        if family == AF_UNIX and LINUX and type == socket.SOCK_DGRAM:
+            return ""  # autobind, unix(7): a datagram client without a name gets no answer
+        return None
+
+
+def run(plan: ConnectPlan, env: Env) -> Exit:
+    """Carry one conversation.
+
+    Raises:
+        UsageError: what the options or the address ask for cannot be.
+        Signalled, OutputGone: how the process is to end.
+    """
+    settings = plan.session_settings(plan.oob)
+    type = syscalls.base_type(plan.type_number())
+    plan.check_lines(type)
+    if plan.fileno is not None:
+        return _Call(plan, env, settings, type).over_descriptor(plan.fileno)
+    target = addresses.parse_target(plan.address, family=plan.family_number())
+    if target.port == 0:
+        raise UsageError("port 0 is nobody's to connect to: give 1 to 65535", option="PORT")
+    plan.spec_for(target.family or socket.AF_INET)
+    return _Call(plan, env, settings, type).to(target)
+
+
+class _Call:
+    """One run of the command."""
+
+    def __init__(self, plan: ConnectPlan, env: Env, settings: Settings, type: int) -> None:
+        self.plan = plan
+        self.env = env
+        self.settings = settings
+        self.type = type
+        self.options = plan.parsed_settings()
+        wait = plan.connect_timeout if plan.connect_timeout is not None else plan.wait
+        self.timeout = CONNECT_TIMEOUT if wait is None else wait
+        if self.timeout == 0:
+            raise UsageError("a timeout of 0 seconds allows no connection: give more", option="--connect-timeout")
+        self.source = _Source(None, plan.source_port)
+        self.bound_path: str | bytes | None = None
+
+    def to(self, target: addresses.Target) -> Exit:
+        """Resolve, connect, converse."""
+        self.source = self._parse_source(target)
+        with Loop(self.env) as loop:
+            try:
+                sock = self._dial(loop, target)
+                return Exit.FAILED if sock is None else self._converse(loop, sock, own=True)
+            finally:
+                if self.bound_path is not None:
+                    os.unlink(self.bound_path)
+
+    def over_descriptor(self, fileno: str) -> Exit:
+        """Converse over a socket that was lent to us; connect it first if it is not connected."""
+        plan, env = self.plan, self.env
+        for given, flag in ((plan.ipv4, "-4"), (plan.ipv6, "-6"), (plan.unix, "-U"), (plan.udp, "-u")):
+            if given:
+                raise UsageError(f"{flag} makes a socket, --fileno adopts one: give one", option=flag)
+        spec = plan.socket_spec()
+        try:
+            sock = syscalls.make(env, spec)
+        except OSError as error:
+            raise SystemRefusal(f"adopt fd {fileno}", error, hint=hint("fileno", error, None, None)) from error
+        self.type = sock.type
+        with Loop(env) as loop:
+            try:
+                connected = syscalls.peer_address(sock) is not None
+                if connected and plan.address:
+                    raise UsageError(
+                        f"fd {fileno} is connected already, to "
+                        f"{addresses.format_address(sock.family, syscalls.peer_address(sock))}: leave the address out",
+                        option="--fileno",
+                    )
+                if not connected:
+                    self._connect_lent(sock, fileno)
+                return self._converse(loop, sock, own=False)
+            finally:
+                if sock.fileno() != -1:
+                    sock.detach()
+
+    def _connect_lent(self, sock: socket.socket, fileno: str) -> None:
+        if not self.plan.address:
+            raise UsageError(f"fd {fileno} is not connected: say where to, in an ADDRESS", option="--fileno")
+        target = addresses.parse_target(self.plan.address, family=sock.family)
+        if target.address is None:
+            raise UsageError("with --fileno the address must be a number, not a name", option="ADDRESS")
+        apply_settings(self.env, sock, self.options, "BEFORE_BIND", "BEFORE_CONNECT", "ANY")
+        try:
+            syscalls.connect(self.env, sock, target.address)
+        except OSError as error:
+            raise SystemRefusal(
+                f"connect to {target.text}", error, hint=hint("connect", error, sock.family, sock.type, target.address)
+            ) from error
+
+    def _parse_source(self, target: addresses.Target) -> _Source:
+        plan = self.plan
+        internet = target.family is None or target.family in syscalls.INTERNET
+        if plan.source_port is not None and not internet:
+            raise UsageError("only IPv4 and IPv6 have a source port", option="-p")
+        if plan.source is None:
+            return _Source(None, plan.source_port)
+        port = (plan.source_port or 0) if internet else None
+        found = addresses.parse_target([plan.source], family=target.family, port=port, argument="-s")
+        if found.address is None:
+            raise UsageError(f"{plan.source!a} is a name: a source is a number, such as 127.0.0.1", option="-s")
+        return _Source(found, plan.source_port)
+
+    # ---- connecting
+
+    def _make(self, resolved: Resolved) -> socket.socket:
+        env = self.env
+        sock = syscalls.make(env, self.plan.spec_for(resolved.family))
+        try:
+            syscalls.not_blocking(env, sock)
+            apply_settings(env, sock, self.options, "BEFORE_BIND")
+            local = self.source.address(resolved.family, sock.type)
+            if local is not None:
+                syscalls.bind(env, sock, local)
+                if resolved.family == AF_UNIX and local and isinstance(local, (str, bytes)):
+                    self.bound_path = None if local[:1] in ("\0", b"\0") else local
+            apply_settings(env, sock, self.options, "BEFORE_CONNECT", "ANY")
+        except BaseException:
+            syscalls.close(env, sock)
+            raise
+        return sock
+
+    def _explain(self, operation: str, error: Exception, resolved: Resolved) -> str | None:
+        if operation == "connect":
+            return hint("connect", error, resolved.family, self.type, resolved.address)
+        if self.source.target is not None or self.source.port is not None:
+            return hint("bind", error, resolved.family, self.type, self.source.address(resolved.family, self.type))
+        return creation_hint(self.plan.spec_for(resolved.family), error)
+
+    def _dial(self, loop: Loop, target: addresses.Target) -> socket.socket | None:
+        """The connected socket, or None: then everything that failed has been told."""
+        env = self.env
+        late = False
+
+        def on_timeout() -> None:
+            nonlocal late
+            late = True
+            loop.stop()
+
+        deadline = loop.later(self.timeout, on_timeout)
+        try:
+            found = resolve(loop, target, self.plan.spec_for(target.family or 0), numeric=self.plan.numeric)
+        except (OSError, UnicodeError, ValueError) as error:
+            if late:
+                error = timed_out(self.timeout)
+            tip = "-n asks no name server" if self.plan.numeric else None
+            env.observer(Failed(env.clock(), 0, f"look up {target.text}", error, tip))
+            return None
+        if self.type == socket.SOCK_STREAM:
+            tried = found
+        else:
+            # A datagram socket connects at once, wherever: what answers is known later, if ever.
+            tried, others = found[:1], [addresses.format_address(*row) for row in found[1:]]
+            if others:
+                text = f"{target.text} has other addresses, which are not tried: {', '.join(others)}"
+                env.observer(Note(env.clock(), 0, Level.INFO, text))
+        dialer = Dialer(loop, tried, self._make, self._explain, loop.stop)
+        dialer.start()
+        if dialer.socket is None and not dialer.over:
+            loop.run()
+        else:
+            loop.unstop()
+        deadline.cancel()
+        if loop.signal is not None:
+            dialer.cancel()
+            raise Signalled(loop.signal)
+        if dialer.socket is None:
+            for text, resolved in dialer.pending():
+                error = timed_out(self.timeout)
+                tip = hint("connect", error, resolved.family, self.type, resolved.address)
+                env.observer(Failed(env.clock(), 0, f"connect to {text}", error, tip))
+            dialer.cancel()
+            if len(found) > 1 and dialer.failures:
+                resolved, error = dialer.failures[-1]
+                tip = hint("connect", error, resolved.family, self.type, resolved.address)
+                if tip:
+                    env.observer(Note(env.clock(), 0, Level.WARNING, tip))
+        return dialer.socket
+
+    # ---- conversing
+
+    def _converse(self, loop: Loop, sock: socket.socket, *, own: bool) -> Exit:
+        env, plan, settings = self.env, self.plan, self.settings
+        kind = syscalls.base_type(sock.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE))
+        peer = addresses.format_address(sock.family, syscalls.peer_address(sock))
+        if plan.zero:
+            env.observer(Opened(env.clock(), 1, peer, local_text(sock)))
+            if kind == socket.SOCK_DGRAM:
+                text = "a datagram socket connects without asking the peer: -z says nothing about it"
+                env.observer(Note(env.clock(), 1, Level.WARNING, text))
+            if own:
+                syscalls.close(env, sock)
+            return Exit.OK
+        try:
+            source, sink = stdio.open_input(env), stdio.open_output(env)
+        except OSError as error:
+            raise SystemRefusal("open stdin or stdout", error) from error
+        session = Session(
+            loop,
+            1,
+            sock,
+            Relay.duplex(BUFFER_SIZE, half_close=settings.half_close),
+            memoryview(bytearray(BUFFER_SIZE)),
+            settings,
+            peer=peer,
+            local=local_text(sock),
+            connected=kind in CONNECTED,
+            messages=kind != socket.SOCK_STREAM,
+            source=source,
+            sink=sink,
+            on_close=lambda session: loop.stop(),
+            own=own,
+        )
+        try:
+            session.start()
+            if not session.closed:
+                loop.run()
+        finally:
+            session.close()
+            sink.close()
+        if loop.signal is not None:
+            raise Signalled(loop.signal)
+        return Exit.FAILED if session.failed else Exit.OK

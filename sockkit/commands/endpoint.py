@@ -1,0 +1,258 @@
+"""What ``serve`` and ``connect`` share: the options of a conversation, and making its socket."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sockkit import names, syscalls
+from sockkit.errors import Signalled, UsageError, errno_name
+from sockkit.events import Env, Level, Note
+from sockkit.loop import READ, Loop
+from sockkit.resolve import Resolution, Resolved
+from sockkit.sessions import AFTER_END, REPLY_WAIT, Settings
+from sockkit.spec import SECONDS, Kind, Plan, SocketSpec, option, plan
+
+if TYPE_CHECKING:
+    from sockkit.addresses import Target
+    from sockkit.sockopts import SockOption
+
+AF_UNIX: int | None = getattr(socket, "AF_UNIX", None)
+CONNECTED = {int(getattr(socket, name)) for name in ("SOCK_STREAM", "SOCK_SEQPACKET") if hasattr(socket, name)}
+"""Types whose sockets have a connection, which ends."""
+LINUX = sys.platform == "linux"
+
+
+def _oob(text: str) -> bytes:
+    data = text.encode("utf-8", "surrogateescape")
+    if not data:
+        raise UsageError("out-of-band data must not be empty: one character is the usual choice")
+    return data
+
+
+@plan
+class EndpointPlan(Plan):
+    """The options of a conversation, on either side."""
+
+    ipv4: bool = option("-4", "--ipv4", group="socket", first=True, help="IPv4 only")
+    ipv6: bool = option("-6", "--ipv6", group="socket", first=True, help="IPv6 only")
+    udp: bool = option("-u", "--udp", group="socket", first=True, help="datagrams: UDP, or with -U Unix datagrams")
+    unix: bool = option("-U", "--unix", group="socket", first=True, help="Unix socket: the address is a path or @NAME")
+    numeric: bool = option("-n", "--numeric", group="socket", help="ask no name server: addresses are numbers")
+    settings: tuple[str, ...] = option(
+        "--set", kind=Kind("NAME=VALUE"), group="socket", multiple=True, help="set a socket option, at its own moment"
+    )
+    wait: float | None = option(
+        "-w", "--wait", kind=SECONDS, group="session", first=True, help="both --connect-timeout and --idle-timeout"
+    )
+    idle_timeout: float | None = option(
+        "--idle-timeout", kind=SECONDS, group="session", help="end with status 1 when nothing moved for S seconds"
+    )
+    no_shutdown: bool = option(
+        "--no-shutdown", group="session", help="do not pass the end of stdin on to the peer (half-close)"
+    )
+    half_close: bool = option("-N", group="session", help="accepted, and already the default: see --no-shutdown")
+    reply_wait: float = option(
+        "--reply-wait",
+        kind=SECONDS,
+        default=REPLY_WAIT,
+        group="session",
+        help="datagrams: end when stdin has ended and no reply came for S seconds (5; 0 leaves at once)",
+    )
+    after_end: float = option(
+        "--after-end",
+        kind=SECONDS,
+        default=AFTER_END,
+        group="session",
+        help="how long to wait for an idle stdin after the peer has ended (1)",
+    )
+    lines: bool = option("--lines", group="data", help="datagrams: each line of stdin is one, without its newline")
+    crlf: bool = option("-C", "--crlf", group="data", help="send LF as CRLF")
+    raw: bool = option("--raw", group="data", help="do not escape control bytes of the peer on a terminal")
+
+    def family_number(self) -> int | None:
+        """The family asked for, or None where the address decides between IPv4 and IPv6 (or tells of Unix).
+
+        Raises:
+            UsageError: options that contradict each other; a family that this platform lacks.
+        """
+        chosen = [
+            (flag, name)
+            for flag, name, given in (
+                ("-4", "AF_INET", self.ipv4),
+                ("-6", "AF_INET6", self.ipv6),
+                ("-U", "AF_UNIX", self.unix),
+                ("--family", None, self.family is not None),
+            )
+            if given
+        ]
+        if len(chosen) > 1:
+            flags = " and ".join(flag for flag, _ in chosen)
+            raise UsageError(f"{flags} contradict each other: give one", option=chosen[-1][0])
+        if not chosen:
+            return None
+        flag, name = chosen[0]
+        if name is None:
+            return names.FAMILIES.parse(self.family or "", option="--family")
+        number = names.family_number(name)
+        if number is None:
+            raise UsageError(f"this platform has no {name}", option=flag)
+        return number
+
+    def type_number(self) -> int | None:
+        """The type asked for, or None.
+
+        Raises:
+            UsageError: ``-u`` together with ``--type``.
+        """
+        if self.udp and self.type is not None:
+            raise UsageError("-u is --type DGRAM already: give one of the two", option="--type")
+        if self.udp:
+            return int(socket.SOCK_DGRAM)
+        return names.TYPES.parse(self.type, option="--type") if self.type is not None else None
+
+    def check_lines(self, type: int) -> None:
+        """Raises UsageError where ``--lines`` would mean nothing."""
+        if self.lines and self.fileno is None and type == socket.SOCK_STREAM:
+            raise UsageError("a stream keeps no boundaries: --lines is for datagrams (-u)", option="--lines")
+
+    def spec_for(self, family: int) -> SocketSpec:
+        """The socket to make for an address of this family."""
+        proto = None
+        if self.proto is not None:
+            proto = names.protocols(family).parse(self.proto, option="--proto")
+        return SocketSpec(family, self.type_number(), proto)
+
+    def session_settings(self, oob: bytes = b"") -> Settings:
+        """How sessions behave.
+
+        Raises:
+            UsageError: a timeout of 0, which would end everything at once.
+        """
+        idle = self.wait if self.idle_timeout is None else self.idle_timeout
+        if idle == 0:
+            name = "--idle-timeout" if self.idle_timeout == 0 else "--wait"
+            raise UsageError("a timeout of 0 seconds ends everything at once: leave it out for none", option=name)
+        if self.half_close and self.no_shutdown:
+            raise UsageError("-N and --no-shutdown contradict each other: give one", option="--no-shutdown")
+        return Settings(
+            half_close=not self.no_shutdown,
+            idle_timeout=idle,
+            reply_wait=self.reply_wait,
+            after_end=self.after_end,
+            lines=self.lines,
+            raw=self.raw,
+            crlf=self.crlf,
+            oob=oob,
+        )
+
+    def parsed_settings(self) -> list[tuple[SockOption, int | bytes, str]]:
+        """``--set``, parsed. Raises UsageError."""
+        if not self.settings:
+            return []
+        from sockkit import sockopts
+
+        return [sockopts.parse_setting(text) for text in self.settings]
+
+
+OOB = Kind("DATA", _oob)
+
+
+def apply_settings(
+    env: Env, sock: socket.socket, settings: Sequence[tuple[SockOption, int | bytes, str]], *moments: str
+) -> None:
+    """Set the options whose moment this is, and say what the kernel made of each: before, asked, got.
+
+    Raises:
+        OSError: the kernel's refusal; its ``filename`` names the option.
+    """
+    for row, value, asked in settings:
+        if row.moment.name not in moments:
+            continue
+
+        def read(row: SockOption = row) -> str:
+            try:
+                return row.show(row.decode(syscalls.get_option(env, sock, row)))
+            except OSError:
+                return "unreadable"
+
+        before = read()
+        try:
+            syscalls.set_option(env, sock, row, value)
+        except OSError as error:
+            error.filename = row.name
+            raise
+        env.observer(Note(env.clock(), 0, Level.INFO, f"{row.name}: was {before}, asked {asked}, got {read()}"))
+
+
+def resolve(loop: Loop, target: Target, spec: SocketSpec, *, numeric: bool) -> list[Resolved]:
+    """The addresses of a target, in the order to try them. Waits in the loop; a timer may stop it.
+
+    Raises:
+        OSError, UnicodeError: the resolver's refusal. TimeoutError: the loop was stopped before it answered.
+        Signalled: a signal came.
+    """
+    if target.address is not None:
+        assert target.family is not None
+        return [Resolved(target.family, target.address)]
+    assert target.host is not None and target.port is not None
+    kind = syscalls.base_type(spec.type)
+    look_up = Resolution(target.host, target.port, target.family, kind, 0, numeric=numeric)
+    done = False
+
+    def on_ready(mask: int) -> None:
+        nonlocal done
+        done = True
+        loop.stop()
+
+    loop.watch(look_up.fd, READ, on_ready)
+    loop.run()
+    loop.forget(look_up.fd)
+    if loop.signal is not None:
+        raise Signalled(loop.signal)
+    if not done:
+        raise TimeoutError("the name was not resolved in time")
+    return look_up.result()
+
+
+def hint(operation: str, error: Exception, family: int | None, type: int | None, address: object = None) -> str | None:
+    """What an errno means here, and what to try: one line, or None."""
+    from sockkit import rules
+    from sockkit.addresses import format_address
+
+    port = None
+    if family in syscalls.INTERNET and isinstance(address, tuple) and len(address) > 1:
+        port = address[1]
+    text = format_address(family, address) if family is not None and address is not None else None
+    name = errno_name(getattr(error, "errno", None))
+    found = rules.meaning(operation, name, family=family, type=type, address=text, port=port)
+    if found is None:
+        return None
+    return f"{found.text}; {found.hint}" if found.hint else found.text
+
+
+def creation_hint(spec: SocketSpec, error: Exception) -> str | None:
+    """Why a socket could not be made, and what to try: one line, or None."""
+    from sockkit import rules
+
+    name = errno_name(getattr(error, "errno", None))
+    found = rules.why(spec.family or 2, spec.type or 1, spec.proto or 0, name)
+    if found is None:
+        return None
+    return f"{found.text}; {found.try_next}" if found.try_next else found.text
+
+
+def timed_out(seconds: float) -> OSError:
+    """Our own limit was reached: the errno that the kernel would use."""
+    return TimeoutError(errno.ETIMEDOUT, f"timed out after {seconds:g} s")
+
+
+def local_text(sock: socket.socket) -> str:
+    """Our address of a socket as text."""
+    from sockkit.addresses import format_address
+
+    return format_address(sock.family, syscalls.local_address(sock))
+

@@ -1,0 +1,317 @@
+"""``sockkit inspect``: look at one socket in full, a new one or one that was inherited. Looking changes nothing."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import NamedTuple
+
+from sockkit import addresses, sockopts, syscalls
+from sockkit.commands.endpoint import apply_settings, creation_hint, hint
+from sockkit.commands.probe import call_text, decoded_repr, full, label, numbers
+from sockkit.errors import Exit, SystemRefusal, UsageError, errno_name
+from sockkit.events import Env, Report, Row, Section
+from sockkit.spec import Kind, Plan, SocketSpec, option, plan
+from sockkit.syscalls import Identity
+
+
+@plan
+class InspectPlan(Plan):
+    """sockkit inspect [OPTIONS]
+
+    Look at one socket in full: a new one, or with --fileno one that exists.
+
+    Examples:
+      sockkit inspect
+      sockkit inspect --type DGRAM
+      sockkit inspect --fileno 3 3<>/dev/tcp/127.0.0.1/65432
+    """
+
+    settings: tuple[str, ...] = option(
+        "--set", kind=Kind("NAME=VALUE"), group="socket", multiple=True, help="set a socket option of a new socket first"
+    )
+
+
+class Belief(NamedTuple):
+    """What a Python socket object says of itself: it asked the kernel for none of it, if it was told."""
+
+    repr: str
+    decoded: str
+    family: int
+    type: int
+    proto: int
+    timeout: float | None
+
+
+class OptionValue(NamedTuple):
+    """One option as it was read. ``error`` is set where the kernel would not say."""
+
+    row: sockopts.SockOption
+    value: object
+    error: OSError | None
+    changed: bool
+    """Not the value that a fresh socket of this kind has."""
+
+
+class Inspection(NamedTuple):
+    """Everything that was seen of one socket.
+
+    Attributes:
+        asked: how it was asked for.
+        python: what Python believes, told no more than ``asked``.
+        kernel: what the kernel says.
+        local, peer: addresses as text; None where there is none.
+        blocking, inheritable: of the descriptor, as the kernel has them.
+        send_queue, receive_queue: bytes; None where it cannot be told.
+        listening: SO_ACCEPTCONN; None where it cannot be told.
+        options: the common ones of its levels.
+        lies: where Python's belief and the kernel differ.
+    """
+
+    asked: SocketSpec
+    python: Belief
+    kernel: Identity
+    local: str | None
+    peer: str | None
+    blocking: bool
+    inheritable: bool
+    send_queue: int | None
+    receive_queue: int | None
+    listening: bool | None
+    options: tuple[OptionValue, ...]
+    lies: tuple[str, ...]
+
+
+def inspect(spec: SocketSpec, env: Env | None = None, settings: tuple[str, ...] = ()) -> Inspection:
+    """Look at a socket. A descriptor that is adopted is not closed, and nothing about it is changed.
+
+    Args:
+        spec: which socket to make, or with ``fileno`` which to look at.
+        env: who is told of the system calls; None: nobody.
+        settings: ``NAME=VALUE`` options to set on a new socket first.
+
+    Raises:
+        UsageError: parameters or settings that cannot be.
+        OSError: the kernel's refusal: ENOTSOCK for a file, EBADF for a closed descriptor.
+    """
+    env = env or syscalls.QUIET
+    parsed = [sockopts.parse_setting(text) for text in settings]
+    sock = syscalls.make(env, spec)
+    try:
+        belief = Belief(
+            repr(sock), decoded_repr(sock, repr(sock)), int(sock.family), int(sock.type), sock.proto, sock.gettimeout()
+        )
+        if parsed:
+            apply_settings(env, sock, parsed, "BEFORE_BIND", "BEFORE_CONNECT", "ANY")
+        kernel = syscalls.identity(sock)
+        if spec.fileno is None or spec.family is None or kernel.family in (None, spec.family):
+            return _look(env, spec, sock, belief, kernel)
+        # Addresses are read by the family that Python believes in: for those, an object that was told nothing.
+        truthful = syscalls.make(env, SocketSpec(fileno=spec.fileno))
+        try:
+            return _look(env, spec, truthful, belief, kernel)
+        finally:
+            truthful.detach()
+    finally:
+        if spec.fileno is None:
+            syscalls.close(env, sock)
+        else:
+            sock.detach()
+
+
+def _look(env: Env, spec: SocketSpec, sock: socket.socket, belief: Belief, kernel: Identity) -> Inspection:
+    fd = sock.fileno()
+    family, type, proto = _known(kernel, belief)
+    kind = syscalls.base_type(type)
+    local, peer = syscalls.local_address(sock), syscalls.peer_address(sock)
+    listening: bool | None = None
+    options = []
+    for row in sockopts.applicable(family, kind, proto):
+        value: object = None
+        refusal: OSError | None = None
+        if row.number is None:
+            continue
+        if not row.reading_changes:
+            try:
+                value = row.decode(syscalls.get_option(env, sock, row))
+            except OSError as error:
+                refusal = error
+        default = row.default_on(family, kind, proto)
+        changed = refusal is None and default is not None and not row.reading_changes and value != default
+        if row.name == "SO_ACCEPTCONN" and refusal is None:
+            listening = bool(value)
+        options.append(OptionValue(row, value, refusal, changed))
+    return Inspection(
+        spec,
+        belief,
+        kernel,
+        addresses.format_address(family, local) if local is not None else None,
+        addresses.format_address(family, peer) if peer is not None else None,
+        os.get_blocking(fd) if hasattr(os, "get_blocking") else sock.getblocking(),
+        sock.get_inheritable(),
+        None if listening else syscalls.send_queue(sock),
+        None if listening else syscalls.receive_queue(sock),
+        listening,
+        tuple(options),
+        tuple(_lies(belief, kernel, family, os.get_blocking(fd) if hasattr(os, "get_blocking") else None)),
+    )
+
+
+def _known(kernel: Identity, belief: Belief) -> tuple[int, int, int]:
+    return (
+        belief.family if kernel.family is None else kernel.family,
+        belief.type if kernel.type is None else kernel.type,
+        belief.proto if kernel.proto is None else kernel.proto,
+    )
+
+
+def _lies(belief: Belief, kernel: Identity, family: int, blocking: bool | None) -> list[str]:
+    """What Python believes and the kernel denies."""
+    found = []
+    for field in ("family", "type"):
+        said, true = getattr(belief, field), getattr(kernel, field)
+        said = syscalls.base_type(said) if field == "type" else said
+        if true is not None and said != true:
+            found.append(f"{field}: Python says {label(field, said, family)}, the kernel {label(field, true, family)}")
+    if kernel.proto is not None and belief.proto not in (0, kernel.proto):
+        found.append(
+            f"proto: Python says {label('proto', belief.proto, belief.family)}, "
+            f"the kernel {label('proto', kernel.proto, family)}"
+        )
+    if blocking is not None and (belief.timeout != 0.0) != blocking:
+        says = "non-blocking" if belief.timeout == 0.0 else "blocking"
+        found.append(f"blocking: Python says {says}, the descriptor is {'blocking' if blocking else 'non-blocking'}")
+    return found
+
+
+# ---- the report
+
+
+def report(found: Inspection, time: float) -> Report:
+    """What was seen, for people and for programs."""
+    belief, kernel = found.python, found.kernel
+    family, type, proto = _known(kernel, belief)
+    adopted = found.asked.fileno is not None
+    sections = [
+        Section("", (), (Row(("repr", belief.repr)), Row(("names", belief.decoded)))),
+        Section("", ("", "Python believes", "the kernel says", ""), tuple(_identity_rows(found, family))),
+    ]
+    about = [
+        Row(("local address", found.local or "-")),
+        Row(("peer address", found.peer or "- (not connected)")),
+        Row(("blocking", _yes(found.blocking))),
+        Row(("inheritable", _yes(found.inheritable))),
+        Row(("timeout", "none" if belief.timeout is None else f"{belief.timeout:g} s")),
+    ]
+    if found.listening is not None:
+        about.append(Row(("listening", _yes(found.listening))))
+    if found.send_queue is not None:
+        about.append(Row(("send queue", f"{found.send_queue} bytes")))
+    if found.receive_queue is not None:
+        about.append(Row(("receive queue", f"{found.receive_queue} bytes")))
+    if adopted:
+        about.append(Row(("descriptor", f"{found.asked.fileno}, still open"), "faint"))
+    sections.append(Section("", (), tuple(about)))
+    level = None
+    rows: list[Row] = []
+    for option_value in found.options:
+        row = option_value.row
+        if row.level != level:
+            if rows:
+                sections.append(Section(f"options: {level}", ("", "value", "what it is"), tuple(rows)))
+            level, rows = row.level, []
+        rows.append(_option_row(option_value))
+    if rows:
+        sections.append(Section(f"options: {level}", ("", "value", "what it is"), tuple(rows)))
+    return Report(time, "inspect", call_text(found.asked), _data(found, family), tuple(sections))
+
+
+def _identity_rows(found: Inspection, family: int) -> list[Row]:
+    rows = []
+    belief, kernel = found.python, found.kernel
+    for field in ("family", "type", "proto"):
+        said, true = getattr(belief, field), getattr(kernel, field)
+        remark, mark = "", ""
+        if any(lie.startswith(field) for lie in found.lies):
+            remark, mark = "not true", "error"
+        elif field == "proto" and true is not None and said == 0 != true:
+            remark, mark = "the kernel chose it", "changed"
+        elif field == "type" and true is not None and said != true:
+            remark, mark = "flags are not part of SO_TYPE", "changed"
+        rows.append(
+            Row((field, label(field, said, belief.family), label(field, true, family), remark), mark)
+        )
+    if any(lie.startswith("blocking") for lie in found.lies):
+        says = "non-blocking" if belief.timeout == 0.0 else "blocking"
+        rows.append(Row(("blocking", says, "blocking" if found.blocking else "non-blocking", "not true"), "error"))
+    return rows
+
+
+def _option_row(option_value: OptionValue) -> Row:
+    row = option_value.row
+    if row.reading_changes:
+        return Row((row.name, "not read", f"{row.meaning} (reading it would change it)"), "faint")
+    if option_value.error is not None:
+        name = errno_name(option_value.error.errno) or str(option_value.error)
+        return Row((row.name, name, row.meaning), "faint")
+    return Row((row.name, row.show(option_value.value), row.meaning), "changed" if option_value.changed else "")
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+def _data(found: Inspection, family: int) -> dict[str, object]:
+    belief, kernel, spec = found.python, found.kernel, found.asked
+    return {
+        "call": call_text(spec),
+        "asked": numbers(tuple(full(spec)), full(spec).family) | {"fileno": spec.fileno},
+        "python": numbers((belief.family, belief.type, belief.proto), belief.family)
+        | {"repr": belief.repr, "decoded": belief.decoded, "timeout": belief.timeout},
+        "kernel": numbers(tuple(kernel), family),
+        "lies": list(found.lies),
+        "local": found.local,
+        "peer": found.peer,
+        "blocking": found.blocking,
+        "inheritable": found.inheritable,
+        "listening": found.listening,
+        "send_queue": found.send_queue,
+        "receive_queue": found.receive_queue,
+        "options": {
+            option_value.row.name: {
+                "level": option_value.row.level,
+                "value": option_value.value,
+                "shown": None
+                if option_value.error is not None or option_value.row.reading_changes
+                else option_value.row.show(option_value.value),
+                "unit": option_value.row.unit or None,
+                "changed": option_value.changed,
+                "read": not option_value.row.reading_changes,
+                "error": errno_name(option_value.error.errno) if option_value.error is not None else None,
+            }
+            for option_value in found.options
+        },
+    }
+
+
+def run(plan: InspectPlan, env: Env) -> Exit:
+    """Inspect and report.
+
+    Raises:
+        UsageError: parameters that cannot be. SystemRefusal: no such socket.
+    """
+    spec = plan.socket_spec()
+    if spec.fileno is not None and plan.settings:
+        raise UsageError("looking does not touch: --set is for new sockets, not with --fileno", option="--set")
+    try:
+        found = inspect(spec, env, plan.settings)
+    except OSError as error:
+        if error.filename is not None and plan.settings:
+            raise SystemRefusal(f"set {error.filename}", error, hint=hint("setsockopt", error, spec.family, spec.type)) from error
+        if spec.fileno is not None:
+            raise SystemRefusal(f"inspect fd {spec.fileno}", error, hint=hint("fileno", error, None, None)) from error
+        raise SystemRefusal(call_text(spec), error, hint=creation_hint(spec, error)) from error
+    env.observer(report(found, env.clock()))
+    return Exit.OK
+
+

@@ -1,0 +1,357 @@
+"""``sockkit probe``: try to create a socket; say what was asked, what was got, and why not."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import sys
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from sockkit import names, rules, syscalls
+from sockkit.errors import Exit, errno_name
+from sockkit.events import Env, Report, Row, Section
+from sockkit.spec import Plan, SocketSpec, plan
+from sockkit.syscalls import Identity
+
+NEAREST = 6
+"""How many working combinations are offered."""
+
+
+@plan
+class ProbePlan(Plan):
+    """sockkit probe [OPTIONS]
+
+    Make a socket, show what the kernel made of it, or why it would not.
+
+    Examples:
+      sockkit probe
+      sockkit probe --type DGRAM --proto TCP
+      sockkit probe --family CAN --type RAW --proto CAN_RAW
+    """
+
+
+class Probe(NamedTuple):
+    """What came of one attempt.
+
+    Attributes:
+        asked: the parameters, None where Python's default was left in place.
+        repr: Python's repr of the socket, or None.
+        decoded: the same with names for numbers, or None.
+        got: what the kernel says, or None where there is no socket.
+        rewrites: (field, why) for each value that the kernel changed.
+        error: the exception, or None.
+        why: which check of the kernel answered, or None.
+        nearest: combinations that do work here, nearest first; empty where there was no error.
+    """
+
+    asked: SocketSpec
+    repr: str | None
+    decoded: str | None
+    got: Identity | None
+    rewrites: tuple[tuple[str, str], ...]
+    error: Exception | None
+    why: rules.Explanation | None
+    nearest: tuple[SocketSpec, ...]
+
+    @property
+    def ok(self) -> bool:
+        """A socket was made."""
+        return self.error is None
+
+
+def probe(spec: SocketSpec, env: Env | None = None) -> Probe:
+    """Make the socket, look at it, close it (an adopted descriptor is not closed).
+
+    Args:
+        spec: what to ask for.
+        env: who is told of the system calls; None: nobody.
+
+    Raises:
+        UsageError: parameters that Python refuses before it asks the kernel.
+    """
+    env = env or syscalls.QUIET
+    try:
+        sock = syscalls.make(env, spec)
+    except OSError as error:
+        asked = full(spec)
+        name = errno_name(error.errno)
+        why = rules.why(asked.family, asked.type, asked.proto, name) if spec.fileno is None else None
+        nearest = tuple(nearest_working(env, asked)) if spec.fileno is None else ()
+        return Probe(spec, None, None, None, (), error, why, nearest)
+    try:
+        text = repr(sock)
+        got = syscalls.identity(sock)
+        decoded = decoded_repr(sock, text)
+        rewrites = () if spec.fileno is not None else tuple(_rewrites(full(spec), got))
+        return Probe(spec, text, decoded, got, rewrites, None, None, ())
+    finally:
+        if spec.fileno is None:
+            syscalls.close(env, sock)
+        else:
+            sock.detach()
+
+
+class Full(NamedTuple):
+    """The three numbers that reach the kernel."""
+
+    family: int
+    type: int
+    proto: int
+
+
+def full(spec: SocketSpec) -> Full:
+    """What Python asks the kernel for, its defaults filled in."""
+    return Full(
+        int(socket.AF_INET) if spec.family is None else spec.family,
+        int(socket.SOCK_STREAM) if spec.type is None else spec.type,
+        0 if spec.proto is None else spec.proto,
+    )
+
+
+def _rewrites(asked: Full, got: Identity) -> Iterator[tuple[str, str]]:
+    known = Full(
+        asked.family if got.family is None else got.family,
+        asked.type if got.type is None else got.type,
+        asked.proto if got.proto is None else got.proto,
+    )
+    if known != asked:
+        yield from rules.rewrites(asked, known)
+
+
+def decoded_repr(sock: socket.socket, text: str) -> str:
+    """Python's repr with names for numbers: repr showed names up to 3.10 and bare numbers from 3.11."""
+    protocols = names.protocols(sock.family)
+    for field, number, name in (
+        ("family", int(sock.family), names.FAMILIES.name(sock.family)),
+        ("type", int(sock.type), names.TYPES.label(sock.type).partition(" (")[0]),
+        ("proto", sock.proto, protocols.name(sock.proto) if sock.proto else None),
+    ):
+        if name is not None:
+            text = text.replace(f" {field}={number}", f" {field}={name}", 1)
+    return text
+
+
+def nearest_working(env: Env, asked: Full) -> Iterator[SocketSpec]:
+    """Combinations that work here, found by trying: those that change one thing first.
+
+    At most ``NEAREST``, after a bounded number of attempts: each miss may make the kernel look for a module.
+    """
+    found = 0
+    tried = {asked}
+    for candidate in _candidates(asked):
+        if candidate in tried:
+            continue
+        tried.add(candidate)
+        try:
+            syscalls.close(env, syscalls.make(env, SocketSpec(*candidate)))
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                return
+            continue
+        yield SocketSpec(*candidate)
+        found += 1
+        if found == NEAREST:
+            return
+
+
+def _candidates(asked: Full) -> Iterator[Full]:
+    """Neighbours of a combination: another protocol, another type, another family, then two of them."""
+    base, flags = names.TYPES.parts(asked.type)
+    known = [
+        row[:3] for row in rules.KNOWN if row.family == asked.family and rules.ANY not in (row.type, row.proto)
+    ]
+    types = [int(getattr(socket, f"SOCK_{name}")) for name in ("STREAM", "DGRAM", "SEQPACKET", "RAW")]
+    families = [
+        number
+        for number in (names.family_number(f"AF_{name}") for name in ("INET", "INET6", "UNIX"))
+        if number is not None
+    ]
+    yield Full(asked.family, base, asked.proto)
+    for _, type, proto in known:  # the same protocol with the type that it is for
+        if proto == asked.proto and proto:
+            yield Full(asked.family, type | flags, proto)
+    for _, type, proto in known:  # the same type with a protocol that is for it
+        if type == base:
+            yield Full(asked.family, type | flags, proto)
+    yield Full(asked.family, asked.type, 0)
+    for type in types:
+        yield Full(asked.family, type, asked.proto)
+    for type in types:
+        yield Full(asked.family, type, 0)
+    for _, type, proto in known:
+        yield Full(asked.family, type, proto)
+    for family in families:
+        yield Full(family, asked.type, asked.proto)
+    for family in families:
+        yield Full(family, base, 0)
+
+
+# ---- the report
+
+
+def label(field: str, value: int | None, family: int) -> str:
+    """One of the four parameters with its name."""
+    if value is None:
+        return "not told"
+    if field == "family":
+        return names.FAMILIES.label(value)
+    if field == "type":
+        return names.TYPES.label(value)
+    if field == "proto":
+        return names.protocols(family).label(value) if value else "0"
+    return str(value)
+
+
+def call_text(spec: SocketSpec) -> str:
+    """The call in Python: ``socket.socket(type=SOCK_DGRAM, proto=IPPROTO_TCP)``."""
+    family = full(spec).family
+    parts = []
+    for field, value in zip(spec._fields, spec, strict=True):
+        if value is not None:
+            parts.append(f"{field}={label(field, value, family).partition(' (')[0]}")
+    return f"socket.socket({', '.join(parts)})"
+
+
+def python_text(error: Exception) -> str:
+    """The exception as the last line of Python's traceback has it."""
+    return f"{type(error).__name__}: {error}"
+
+
+def command_text(spec: SocketSpec) -> str:
+    """The sockkit command that asks for this."""
+    family = full(spec).family
+    words = []
+    for field, value in zip(spec._fields, spec, strict=True):
+        if value is None or (field == "proto" and not value):
+            continue
+        text = label(field, value, family).partition(" (")[0]
+        prefix = {"family": "AF_", "proto": "IPPROTO_"}.get(field, "")
+        text = "+".join(part.removeprefix("SOCK_") for part in text.split("+")) if field == "type" else text
+        words.append(f"--{field} {text.removeprefix(prefix)}")
+    return " ".join(["sockkit probe", *words])
+
+
+def asked_and_got(asked: SocketSpec, got: Identity | None, rewrites: tuple[tuple[str, str], ...]) -> Section:
+    """The two side by side."""
+    whole = full(asked)
+    reasons = dict(rewrites)
+    rows = []
+    for field in ("family", "type", "proto"):
+        given = getattr(asked, field)
+        wanted = label(field, getattr(whole, field), whole.family)
+        if given is None:
+            wanted += " (default)" if asked.fileno is None else ""
+            wanted = "(from the descriptor)" if asked.fileno is not None else wanted
+        value = getattr(got, field) if got is not None else None
+        shown = label(field, value, whole.family if got is None or got.family is None else got.family)
+        changed = got is not None and value is not None and (given is not None or asked.fileno is None)
+        changed = changed and value != getattr(whole, field)
+        rows.append(
+            Row(
+                (field, wanted, shown if got is not None else "-", reasons.get(field, "not what was said" if changed else "")),
+                "changed" if changed else "",
+            )
+        )
+    return Section("", ("", "asked", "the kernel says", ""), tuple(rows))
+
+
+def report(found: Probe, time: float) -> Report:
+    """What was found, for people and for programs."""
+    spec = found.asked
+    whole = full(spec)
+    sections = []
+    if found.error is None:
+        sections.append(
+            Section("", (), (Row(("repr", found.repr or "")), Row(("names", found.decoded or ""))))
+        )
+        sections.append(asked_and_got(spec, found.got, found.rewrites))
+    else:
+        number = getattr(found.error, "errno", None)
+        rows = [Row(("error", python_text(found.error)), "error")]
+        if number is not None:
+            rows.append(Row(("errno", f"{errno_name(number) or '?'} ({number})")))
+        sections.append(Section("", (), tuple(rows)))
+        if spec.fileno is None:
+            sections.append(asked_and_got(spec, None, ()))
+        rows = []
+        if found.why is not None:
+            rows.append(Row(("why", found.why.text)))
+            rows.append(Row(("checked in", found.why.source), "faint"))
+            if found.why.try_next:
+                rows.append(Row(("try", found.why.try_next)))
+            if found.why.elsewhere:
+                rows.append(Row(("elsewhere", found.why.elsewhere), "faint"))
+        elif spec.fileno is not None:
+            meaning = rules.meaning("fileno", errno_name(number))
+            if meaning is not None:
+                rows.append(Row(("why", meaning.text)))
+                if meaning.hint:
+                    rows.append(Row(("try", meaning.hint)))
+        if rows:
+            sections.append(Section("", (), tuple(rows)))
+        if spec.fileno is None:
+            works = tuple(Row((command_text(near),), "good") for near in found.nearest)
+            none = (Row(("none of the neighbours that were tried",)),)
+            sections.append(Section("works here, nearest first (tried just now)", (), works or none))
+    return Report(time, "probe", call_text(spec), _data(found, whole), tuple(sections))
+
+
+def numbers(values: tuple[int | None, ...], family: int) -> dict[str, object]:
+    """Family, type and protocol for JSON: each as number and name."""
+    result: dict[str, object] = {}
+    for field, value in zip(("family", "type", "proto"), values, strict=False):
+        name = None
+        if value is not None:
+            name = {
+                "family": names.FAMILIES.name,
+                "type": lambda number: names.TYPES.label(number).partition(" (")[0],
+                "proto": names.protocols(family).name if value else lambda number: None,
+            }[field](value)
+        result[field] = {"number": value, "name": name}
+    return result
+
+
+def error_data(error: Exception | None) -> dict[str, object] | None:
+    """An exception for JSON."""
+    if error is None:
+        return None
+    number = getattr(error, "errno", None)
+    return {
+        "type": type(error).__name__,
+        "text": str(error),
+        "errno": number,
+        "name": errno_name(number) if isinstance(number, int) else None,
+    }
+
+
+def _data(found: Probe, whole: Full) -> dict[str, object]:
+    spec = found.asked
+    family = whole.family if found.got is None or found.got.family is None else found.got.family
+    return {
+        "ok": found.ok,
+        "call": call_text(spec),
+        "asked": numbers(tuple(whole), whole.family) | {"fileno": spec.fileno},
+        "given": [field for field, value in zip(spec._fields, spec, strict=True) if value is not None],
+        "got": None if found.got is None else numbers(tuple(found.got), family),
+        "repr": found.repr,
+        "decoded": found.decoded,
+        "rewrites": [{"field": field, "why": why} for field, why in found.rewrites],
+        "error": error_data(found.error),
+        "why": None if found.why is None else found.why._asdict(),
+        "nearest": [numbers(tuple(near)[:3], full(near).family) for near in found.nearest],
+        "platform": sys.platform,
+    }
+
+
+def run(plan: ProbePlan, env: Env) -> Exit:
+    """Probe and report.
+
+    Raises:
+        UsageError: parameters that Python refuses before it asks the kernel.
+    """
+    found = probe(plan.socket_spec(), env)
+    env.observer(report(found, env.clock()))
+    return Exit.OK if found.ok else Exit.FAILED
+
+

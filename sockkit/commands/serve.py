@@ -1,0 +1,450 @@
+"""``sockkit serve``: the listening side. An echo by default, as in every book's first server."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+from typing import Any
+
+from sockkit import addresses, names, stdio, syscalls, systemd
+from sockkit.commands.endpoint import (
+    AF_UNIX,
+    CONNECTED,
+    EndpointPlan,
+    apply_settings,
+    creation_hint,
+    hint,
+    local_text,
+    resolve,
+)
+from sockkit.datagrams import Datagrams
+from sockkit.errors import Exit, Signalled, SystemRefusal, UsageError
+from sockkit.events import Env, Failed, Level, Listening, Note, Totals
+from sockkit.loop import READ, Loop
+from sockkit.relay import Relay
+from sockkit.sessions import BUFFER_SIZE, Session, Settings
+from sockkit.spec import MODE, PORT, choice, number, option, plan
+
+TRANSIENT = frozenset(
+    getattr(errno, name)
+    for name in (
+        *("ECONNABORTED", "EPROTO", "EPERM", "ENETDOWN", "ENOPROTOOPT", "EHOSTDOWN", "ENONET"),
+        *("EHOSTUNREACH", "EOPNOTSUPP", "ENETUNREACH", "EINTR"),
+    )
+    if hasattr(errno, name)
+)
+"""What accept(2) passes on from a connection that is gone already: the next one may be well."""
+EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+"""Not the connection's fault but ours: it waits in the queue until there is room."""
+ACCEPT_AT_ONCE = 64
+
+
+@plan
+class ServePlan(EndpointPlan):
+    """sockkit serve [OPTIONS] [ADDRESS]
+
+    Listen and echo what comes, to many clients at once. Without an ADDRESS:
+    127.0.0.1:65432. Ctrl-C ends it and says the totals.
+
+    Examples:
+      sockkit serve
+      sockkit serve --mode pipe 8080 > received
+      sockkit serve -u ::1 5353
+    """
+
+    address: tuple[str, ...] = ()
+    port: int | None = option("-p", "--port", kind=PORT, group="socket", first=True, help="port (65432; 0: any free one)")
+    mode: str = option(
+        "--mode",
+        kind=choice("echo", "discard", "pipe"),
+        default="echo",
+        group="session",
+        first=True,
+        help="echo; discard; pipe: stdin and stdout for one client (nc -l)",
+    )
+    keep: bool = option("-k", "--keep-open", group="session", first=True, help="pipe: the next client until stdin ends")
+    once: bool = option("--once", group="session", first=True, help="end after the first session")
+    max_conns: int | None = option(
+        "--max-conns", kind=number("N", 1, 10**6), group="session", help="serve N at once; others wait in the queue"
+    )
+    backlog: int | None = option(
+        "--backlog", kind=number("N", 0, 2**31 - 1), group="socket", help="length of the accept queue (128)"
+    )
+    ready_fd: int | None = option(
+        "--ready-fd", kind=number("N", 0, 2**31 - 1), group="session", help="write the address to this descriptor, one line"
+    )
+    replace: bool = option("--replace", group="socket", help="Unix: remove a stale socket that stands in the way")
+    socket_mode: int | None = option("--socket-mode", kind=MODE, group="socket", help="Unix: permissions of the path")
+
+
+def run(plan: ServePlan, env: Env) -> Exit:
+    """Serve until a signal, or until there is nobody left to serve.
+
+    Raises:
+        UsageError: what the options or the address ask for cannot be.
+        SystemRefusal: the socket could not be made, bound or listened on.
+        Signalled, OutputGone: how the process is to end.
+    """
+    return _Server(plan, env).run()
+
+
+class _Server:
+    """One run of the command."""
+
+    def __init__(self, plan: ServePlan, env: Env) -> None:
+        self.plan = plan
+        self.env = env
+        self.settings: Settings = plan.session_settings()
+        self.options = plan.parsed_settings()
+        self.sessions: dict[int, Session] = {}
+        self.count = self.sent = self.received = 0
+        self.failed = False
+        self.datagrams: Datagrams | None = None
+        self.lent = False
+        self.path: str | bytes | None = None
+        self.inode: tuple[int, int] | None = None
+        self.paused = False
+        self.complained = -1.0
+        self.source: stdio.LocalEnd | None = None
+        self.sink: stdio.LocalEnd | None = None
+        self.most = 1 if plan.mode == "pipe" else plan.max_conns
+
+    def run(self) -> Exit:
+        self._check()
+        env = self.env
+        begun = env.clock()
+        with Loop(env) as self.loop:
+            sock = self.sock = self._socket()
+            try:
+                self._announce(sock)
+                self._serve(sock)
+                self.loop.run()
+            finally:
+                self._close()
+                duration = env.clock() - begun
+                env.observer(Totals(env.clock(), self.count, self.sent, self.received, duration))
+            if self.loop.signal is not None:
+                raise Signalled(self.loop.signal)
+        return Exit.FAILED if self.failed else Exit.OK
+
+    def _check(self) -> None:
+        plan = self.plan
+        type = syscalls.base_type(plan.type_number())
+        if plan.keep and plan.mode != "pipe":
+            raise UsageError(
+                f"--mode {plan.mode} serves many clients, for ever, by itself: leave -k out (it is for --mode pipe)",
+                option="-k",
+            )
+        if plan.keep and plan.once:
+            raise UsageError("-k and --once contradict each other: give one", option="--once")
+        if plan.keep and type not in CONNECTED:
+            raise UsageError("datagrams have no sessions to wait for: leave -k out", option="-k")
+        if plan.max_conns is not None and plan.mode == "pipe":
+            raise UsageError("--mode pipe serves one client at a time: leave --max-conns out", option="--max-conns")
+        if plan.max_conns is not None and type not in CONNECTED and plan.fileno is None:
+            raise UsageError("datagrams have no connections to count: leave --max-conns out", option="--max-conns")
+        plan.check_lines(type)
+
+    # ---- the socket
+
+    def _socket(self) -> socket.socket:
+        plan = self.plan
+        fds = systemd.listen_fds()
+        if plan.fileno is not None:
+            if plan.address or plan.port is not None:
+                raise UsageError("--fileno brings its own address: leave ADDRESS and --port out", option="--fileno")
+            spec = plan.socket_spec()
+            return self._adopt(spec.fileno or 0, f"adopt fd {plan.fileno}")
+        if fds and not plan.address and plan.port is None:
+            if len(fds) > 1:
+                text = f"the service manager passed {len(fds)} sockets: only the first, fd {fds[0]}, is served"
+                self.env.observer(Note(self.env.clock(), 0, Level.WARNING, text))
+            return self._adopt(fds[0], f"adopt fd {fds[0]} (LISTEN_FDS)")
+        return self._make(addresses.parse_target(plan.address, family=plan.family_number(), port=plan.port))
+
+    def _adopt(self, fileno: int, operation: str) -> socket.socket:
+        env, plan = self.env, self.plan
+        try:
+            sock = syscalls.make(env, plan.socket_spec()._replace(fileno=fileno))
+        except OSError as error:
+            raise SystemRefusal(operation, error, hint=hint("fileno", error, None, None)) from error
+        self.lent = True
+        try:
+            kind = syscalls.base_type(sock.type)
+            if syscalls.peer_address(sock) is not None and kind in CONNECTED:
+                raise UsageError(
+                    f"fd {fileno} is connected: it can be conversed over (sockkit connect --fileno {fileno}), not served on",
+                    option="--fileno",
+                )
+            apply_settings(env, sock, self.options, "BEFORE_BIND", "BEFORE_CONNECT", "ANY")
+            if kind in CONNECTED:
+                syscalls.listen(env, sock, plan.backlog)  # on a socket that listens already: sets the backlog again
+        except OSError as error:
+            sock.detach()
+            raise SystemRefusal(f"{operation}: listen", error, hint=hint("listen", error, None, None)) from error
+        except BaseException:
+            sock.detach()
+            raise
+        return sock
+
+    def _make(self, target: addresses.Target) -> socket.socket:
+        env, plan = self.env, self.plan
+        spec = plan.spec_for(target.family or 0)
+        if target.family != AF_UNIX:
+            for given, flag in ((plan.replace, "--replace"), (plan.socket_mode is not None, "--socket-mode")):
+                if given:
+                    raise UsageError(f"{flag} is for Unix sockets, which have a path", option=flag)
+        try:
+            found = resolve(self.loop, target, spec, numeric=plan.numeric)
+        except (OSError, UnicodeError, ValueError) as error:
+            raise SystemRefusal(f"look up {target.text}", error) from error
+        if len(found) > 1:
+            others = ", ".join(addresses.format_address(*row) for row in found[1:])
+            env.observer(Note(env.clock(), 0, Level.INFO, f"{target.text} has other addresses, not served: {others}"))
+        family, address = found[0]
+        spec = plan.spec_for(family)
+        text = addresses.format_address(family, address)
+        try:
+            sock = syscalls.make(env, spec)
+        except OSError as error:
+            raise SystemRefusal(f"socket for {text}", error, hint=creation_hint(spec, error)) from error
+        operation = f"bind to {text}"
+        try:
+            syscalls.not_blocking(env, sock)
+            if plan.ipv6 and hasattr(socket, "IPV6_V6ONLY"):
+                syscalls.set_int(env, sock, "IPPROTO_IPV6", "IPV6_V6ONLY", 1)
+            apply_settings(env, sock, self.options, "BEFORE_BIND")
+            self._bind(sock, address)
+            apply_settings(env, sock, self.options, "BEFORE_CONNECT")
+            if syscalls.base_type(sock.type) in CONNECTED:
+                operation = f"listen on {text}"
+                syscalls.listen(env, sock, plan.backlog)
+            apply_settings(env, sock, self.options, "ANY")
+        except OSError as error:
+            self._remove_path()
+            syscalls.close(env, sock)
+            verb = operation.split()[0]
+            tip = hint(verb, error, family, syscalls.base_type(spec.type), address)
+            raise SystemRefusal(operation, error, hint=tip) from error
+        except BaseException:
+            self._remove_path()
+            syscalls.close(env, sock)
+            raise
+        return sock
+
+    def _bind(self, sock: socket.socket, address: Any) -> None:
+        if sock.family != AF_UNIX or not address or address[:1] in ("\0", b"\0"):
+            syscalls.bind(self.env, sock, address)
+            return
+        if self.plan.replace:
+            self._remove_stale(sock, address)
+        mode = self.plan.socket_mode
+        # bind(2) makes the path with what the umask leaves: so it is never, not for a moment, wider than asked.
+        before = os.umask(0o777 & ~mode) if mode is not None else None
+        try:
+            syscalls.bind(self.env, sock, address)
+        finally:
+            if before is not None:
+                os.umask(before)
+        made = os.lstat(address)
+        self.path, self.inode = address, (made.st_dev, made.st_ino)
+
+    def _remove_stale(self, sock: socket.socket, path: Any) -> None:
+        """Remove a socket that nobody listens on. Anything else in the way stays, and bind(2) says so."""
+        try:
+            if not stat.S_ISSOCK(os.lstat(path).st_mode):
+                return
+        except OSError:
+            return
+        if not syscalls.answers(self.env, sock.family, sock.type, path):
+            os.unlink(path)
+            text = f"removed the stale socket {addresses.format_address(sock.family, path)}"
+            self.env.observer(Note(self.env.clock(), 0, Level.INFO, text))
+
+    def _remove_path(self) -> None:
+        """Unlink the path that we made, if it is still the one that we made."""
+        if self.path is None:
+            return
+        try:
+            now = os.lstat(self.path)
+            if (now.st_dev, now.st_ino) == self.inode:
+                os.unlink(self.path)
+        except FileNotFoundError:
+            pass
+        self.path = None
+
+    # ---- serving
+
+    def _announce(self, sock: socket.socket) -> None:
+        env, plan = self.env, self.plan
+        address = syscalls.local_address(sock)
+        text = local_text(sock)
+        identity = syscalls.identity(sock)
+        family = sock.family if identity.family is None else identity.family
+        kind = syscalls.base_type(sock.type if identity.type is None else identity.type)
+        remark, warning = self._reach(sock, address)
+        env.observer(
+            Listening(env.clock(), text, names.FAMILIES.label(family), names.TYPES.label(kind), remark)
+        )
+        if warning:
+            env.observer(Note(env.clock(), 0, Level.WARNING, warning))
+        if plan.ready_fd is not None:
+            try:
+                os.write(plan.ready_fd, text.encode() + b"\n")
+            except OSError as error:
+                raise SystemRefusal(f"write to --ready-fd {plan.ready_fd}", error) from error
+        systemd.ready(env, f"listening on {text}")
+
+    def _reach(self, sock: socket.socket, address: Any) -> tuple[str, str]:
+        """Who can reach it: (remark for the line, warning of its own)."""
+        if sock.family not in syscalls.INTERNET:
+            return "", ""
+        port = address[1]
+        if addresses.is_loopback(sock.family, address):
+            wide = "::" if sock.family == syscalls.AF_INET6 else "0.0.0.0"
+            dgram = "-u " if syscalls.base_type(sock.type) == socket.SOCK_DGRAM else ""
+            remark = f"this host only; others: sockkit serve {dgram}{wide} {port}"
+        elif sock.family == syscalls.AF_INET6 and addresses.is_wildcard(sock.family, address):
+            only = syscalls.v6_only(sock)
+            remark = "IPv6 only" if only else "IPv6 and, as ::ffff:…, IPv4"
+        else:
+            remark = ""
+        if addresses.is_loopback(sock.family, address):
+            return remark, ""
+        return remark, "whoever can reach this host over the network can connect: 127.0.0.1 is for this host only"
+
+    def _serve(self, sock: socket.socket) -> None:
+        plan, loop = self.plan, self.loop
+        self.buffer = memoryview(bytearray(BUFFER_SIZE))
+        if plan.mode == "pipe":
+            try:
+                self.source, self.sink = stdio.open_input(self.env), stdio.open_output(self.env)
+            except OSError as error:
+                raise SystemRefusal("open stdin or stdout", error) from error
+        kind = syscalls.base_type(sock.type)
+        if kind in CONNECTED:
+            loop.watch(sock.fileno(), READ, self._on_client)
+            return
+        self.datagrams = Datagrams(
+            loop,
+            sock,
+            plan.mode,
+            self.buffer,
+            self.settings,
+            local=local_text(sock),
+            source=self.source,
+            sink=self.sink,
+            once=plan.once,
+            on_end=loop.stop,
+        )
+        self.datagrams.start()
+
+    def _on_client(self, mask: int) -> None:
+        """Somebody is in the accept queue: perhaps several, perhaps gone again."""
+        for _ in range(ACCEPT_AT_ONCE):
+            if self.most is not None and len(self.sessions) >= self.most:
+                self._pause()
+                return
+            try:
+                sock, address = syscalls.accept(self.env, self.sock)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self._on_refused_accept(error)
+                return
+            self._open(sock, address)
+            if self.plan.once or self.lent:
+                # One session is all that is wanted; a lent listener may block in accept where ours would not.
+                if self.plan.once:
+                    self._pause()
+                return
+
+    def _on_refused_accept(self, error: OSError) -> None:
+        if error.errno in TRANSIENT:
+            return
+        now = self.env.clock()
+        if error.errno in EXHAUSTED:
+            # Level-triggered waiting would spin: the client stays in the queue meanwhile.
+            self._pause()
+            self.loop.later(0.1, self._resume)
+            if now - self.complained < 1:
+                return
+            self.complained = now
+            text = hint("accept", error, self.sock.family, self.sock.type)
+            self.env.observer(Failed(now, 0, "accept", error, text))
+            return
+        self.failed = True
+        self.env.observer(Failed(now, 0, "accept", error, hint("accept", error, self.sock.family, self.sock.type)))
+        self.loop.stop()
+
+    def _pause(self) -> None:
+        self.paused = True
+        self.loop.forget(self.sock.fileno())
+
+    def _resume(self) -> None:
+        if self.paused and self.sock.fileno() != -1 and (self.most is None or len(self.sessions) < self.most):
+            self.paused = False
+            self.loop.watch(self.sock.fileno(), READ, self._on_client)
+
+    def _open(self, sock: socket.socket, address: Any) -> None:
+        self.count += 1
+        if syscalls.DONTWAIT == 0:
+            sock.setblocking(False)
+        mode = self.plan.mode
+        relay = (
+            Relay.echo(BUFFER_SIZE)
+            if mode == "echo"
+            else Relay.discard(BUFFER_SIZE)
+            if mode == "discard"
+            else Relay.duplex(BUFFER_SIZE, half_close=self.settings.half_close)
+        )
+        session = Session(
+            self.loop,
+            self.count,
+            sock,
+            relay,
+            self.buffer,
+            self.settings,
+            peer=addresses.format_address(sock.family, address),
+            local=local_text(sock),
+            connected=True,
+            messages=syscalls.base_type(sock.type) != socket.SOCK_STREAM,
+            source=self.source,
+            sink=self.sink,
+            on_close=self._on_close,
+        )
+        self.sessions[session.number] = session
+        session.start()
+
+    def _on_close(self, session: Session) -> None:
+        received, sent = session.totals
+        self.received += received
+        self.sent += sent
+        del self.sessions[session.number]
+        if session.failed and (self.plan.once or self.plan.mode == "pipe"):
+            self.failed = True
+        plan = self.plan
+        if plan.once or (plan.mode == "pipe" and (not plan.keep or session.input_over)):
+            self.loop.stop()
+        else:
+            self._resume()
+
+    def _close(self) -> None:
+        if self.datagrams is not None:
+            self.datagrams.close()
+            self.count = self.datagrams.sessions
+            self.sent, self.received = self.datagrams.sent, self.datagrams.received
+            self.failed = self.failed or self.datagrams.failed
+        else:
+            self.loop.forget(self.sock.fileno())
+        for session in list(self.sessions.values()):
+            session.close()
+        if self.lent:
+            self.sock.detach()
+        else:
+            syscalls.close(self.env, self.sock)
+        self._remove_path()
+        if self.sink is not None:
+            self.sink.close()

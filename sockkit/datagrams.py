@@ -1,0 +1,351 @@
+"""Moves datagrams: one socket that everybody sends to, and what is said of each peer.
+
+Unlike a connection, a datagram socket has no end and no back-pressure from its peers, and an empty datagram is a message
+like any other. Each peer that is heard from is a session in the story; there may be any number of them, and only the
+last ``REMEMBERED`` are remembered, so that a flood of forged sources costs no memory.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from socket import socket
+from typing import Any
+
+from sockkit import syscalls
+from sockkit.addresses import format_address
+from sockkit.errors import OutputGone
+from sockkit.events import Closed, Data, Direction, Env, Failed, Interest, Level, Lost, Note, Opened
+from sockkit.loop import READ, WRITE, Loop
+from sockkit.sessions import MESSAGE_SIZE, Settings
+from sockkit.stdio import LocalEnd
+
+REMEMBERED = 4096
+WAITING = 64
+"""Datagrams that may wait for a peer whose queue is full."""
+PATIENCE = 1.0
+"""Seconds that they may wait: an unconnected socket cannot be waited on for one peer's queue."""
+
+
+class Peer:
+    """Somebody who was heard from. Sizes in bytes."""
+
+    __slots__ = ("address", "number", "opened", "received", "sent", "text")
+
+    def __init__(self, number: int, address: Any, text: str, opened: float) -> None:
+        self.number = number
+        self.address = address
+        self.text = text
+        self.opened = opened
+        self.received = 0
+        self.sent = 0
+
+
+class Datagrams:
+    """A bound datagram socket that answers (echo), throws away (discard), or is our stdin and stdout (pipe).
+
+    In ``pipe`` mode what our input gives goes to the peer that was heard from last; before anybody was, it is not read.
+
+    Attributes:
+        sessions, sent, received: the sums so far.
+        failed: something was refused or lost.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        sock: socket,
+        mode: str,
+        buffer: memoryview,
+        settings: Settings,
+        *,
+        local: str,
+        source: LocalEnd | None = None,
+        sink: LocalEnd | None = None,
+        once: bool = False,
+        on_end: Callable[[], None],
+    ) -> None:
+        self.loop = loop
+        self.env: Env = loop.env
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.mode = mode
+        self.buffer = buffer
+        self.settings = settings
+        self.local = local
+        self.source = source
+        self.sink = sink
+        self.once = once
+        self.on_end = on_end
+        self.sessions = self.sent = self.received = 0
+        self.failed = False
+        self._peers: OrderedDict[Any, Peer] = OrderedDict()
+        self._last: Peer | None = None
+        self._receive = syscalls.from_receiver(self.env, sock)
+        self._send = syscalls.to_sender(self.env, sock)
+        self._queue: deque[tuple[bytes, Peer, float]] = deque()
+        self._output: deque[memoryview] = deque()
+        self._input_ended = source is None
+        self._partial = b""
+        self._retry = False
+        self._moved = 0
+        self._escape: Callable[[bytes], bytes] | None = None
+        if sink is not None and sink.terminal and not settings.raw:
+            from sockkit.text import TerminalEscaper
+
+            self._escape = TerminalEscaper().feed
+        self._tell = bool(self.env.interest & Interest.DATA)
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self.update()
+        if self.settings.idle_timeout is not None:
+            self._watch_idleness(self.settings.idle_timeout)
+
+    def update(self) -> None:
+        """Watch what is wanted."""
+        loop = self.loop
+        if len(self._queue) < WAITING and not self._output:
+            loop.watch(self.fd, READ, self.on_socket)
+        else:
+            loop.forget(self.fd)
+        if self.source is not None:
+            if not self._input_ended and self._last is not None and not self._queue:
+                loop.watch(self.source.fd, READ, self.on_input)
+            else:
+                loop.forget(self.source.fd)
+        if self.sink is not None:
+            if self._output:
+                loop.watch(self.sink.fd, WRITE, self.on_output)
+            elif not self.sink.always:
+                loop.watch(self.sink.fd, 0, self.on_output)
+            else:
+                loop.forget(self.sink.fd)
+
+    def on_socket(self, mask: int) -> None:
+        """A datagram, or an error that an earlier one caused."""
+        buffer = self.buffer
+        try:
+            size, address = self._receive(buffer)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self.failed = True
+            self.env.observer(Failed(self.env.clock(), 0, "receive", error, None))
+            return
+        peer = self._peer(address)
+        if size > len(buffer):
+            self.failed = True
+            self.env.observer(
+                Lost(
+                    self.env.clock(),
+                    peer.number,
+                    size - len(buffer),
+                    f"a datagram of {size} bytes was cut to {len(buffer)}",
+                )
+            )
+            size = len(buffer)
+        if self._tell:
+            self._data(peer, Direction.RECEIVED, peer.received, buffer[:size])
+        peer.received += size
+        self.received += size
+        self._moved += 1
+        self._last = peer
+        if self.mode == "echo":
+            if self._queue:
+                self._later(bytes(buffer[:size]), peer)
+            else:
+                self._answer(buffer[:size], peer)
+        elif self.mode == "pipe":
+            self._write_out(bytes(buffer[:size]))
+        if self.once and self.mode != "pipe" and not self._queue:
+            self.on_end()
+        elif self.mode == "pipe" or self._queue:
+            self.update()
+
+    def _peer(self, address: Any) -> Peer:
+        peers = self._peers
+        peer = peers.get(address)
+        if peer is not None:
+            return peer
+        self.sessions += 1
+        now = self.env.clock()
+        peer = Peer(self.sessions, address, format_address(self.sock.family, address), now)
+        peers[address] = peer
+        self.env.observer(Opened(now, peer.number, peer.text, self.local))
+        if len(peers) > REMEMBERED:
+            self._close(peers.popitem(last=False)[1])
+        return peer
+
+    def _answer(self, data: memoryview | bytes, peer: Peer) -> bool:
+        """Send to a peer; True if it is dealt with, False if it waits."""
+        if not peer.address:
+            self._lose(peer, len(data), "the peer has no address to answer to: it must bind one first")
+            return True
+        try:
+            sent = self._send(data, peer.address)
+        except BlockingIOError:
+            self._later(bytes(data), peer)
+            return False
+        except OSError as error:
+            if error.errno in (errno.ENOBUFS, errno.ENOMEM):
+                self._later(bytes(data), peer)
+                return False
+            self.failed = True
+            self.env.observer(Failed(self.env.clock(), peer.number, f"send to {peer.text}", error, None))
+            return True
+        if self._tell:
+            self._data(peer, Direction.SENT, peer.sent, data)
+        peer.sent += sent
+        self.sent += sent
+        self._moved += 1
+        return True
+
+    def _later(self, data: bytes, peer: Peer) -> None:
+        self._queue.append((data, peer, self.env.clock() + PATIENCE))
+        if not self._retry:
+            self._retry = True
+            self.loop.later(0.005, self._try_again)
+
+    def _try_again(self) -> None:
+        self._retry = False
+        waiting, self._queue = self._queue, deque()
+        while waiting:
+            data, peer, due = waiting.popleft()
+            if self.env.clock() > due:
+                self._lose(peer, len(data), f"the peer's queue stayed full for {PATIENCE:g} s")
+                continue
+            if not self._answer(data, peer):
+                self._queue[-1] = (data, peer, due)
+                self._queue.extend(waiting)
+                break
+        self.update()
+
+    def _lose(self, peer: Peer, size: int, why: str) -> None:
+        self.failed = True
+        self.env.observer(Lost(self.env.clock(), peer.number, size, why))
+
+    def on_input(self, mask: int) -> None:
+        """Our input is ready: what it gives goes to the last peer."""
+        assert self.source is not None and self.source.read is not None and self._last is not None
+        buffer = self.buffer[:MESSAGE_SIZE]
+        try:
+            size = self.source.read(buffer)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self.failed = True
+            self.env.observer(Failed(self.env.clock(), 0, "read from stdin", error, None))
+            self.on_end()
+            return
+        chunk = bytes(buffer[:size])
+        if self.settings.lines:
+            *messages, self._partial = (self._partial + chunk).split(b"\n")
+            if not size and self._partial:
+                messages.append(self._partial)
+        else:
+            messages = [chunk] if size else []
+        for message in messages:
+            self._answer(message, self._last) if not self._queue else self._later(message, self._last)
+        if not size:
+            self._input_ended = True
+            if self.once:
+                self._await_reply()
+        self.update()
+
+    def _await_reply(self) -> None:
+        seen = self._moved
+
+        def check() -> None:
+            if self._moved == seen:
+                self.env.observer(
+                    Note(
+                        self.env.clock(),
+                        0,
+                        Level.INFO,
+                        f"nothing came for {self.settings.reply_wait:g} s after the end of input: done",
+                    )
+                )
+                self.on_end()
+            else:
+                self._await_reply()
+
+        self.loop.later(self.settings.reply_wait, check)
+
+    def _write_out(self, data: bytes) -> None:
+        if self._escape is not None:
+            data = self._escape(data)
+        if self.settings.lines:
+            data += b"\n"
+        if data:
+            self._output.append(memoryview(data))
+            self._drain()
+
+    def _drain(self) -> None:
+        assert self.sink is not None and self.sink.write is not None
+        while self._output:
+            try:
+                sent = self.sink.write(self._output[0])
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno == errno.EPIPE:
+                    raise OutputGone from error
+                self.failed = True
+                self._output.clear()
+                self.env.observer(Failed(self.env.clock(), 0, "write to stdout", error, None))
+                self.on_end()
+                return
+            if sent < len(self._output[0]):
+                self._output[0] = self._output[0][sent:]
+                return
+            self._output.popleft()
+
+    def on_output(self, mask: int) -> None:
+        """Our output takes more, or its reader went away."""
+        if not self._output and not mask & WRITE:
+            raise OutputGone
+        self._drain()
+        self.update()
+
+    def _watch_idleness(self, limit: float) -> None:
+        seen, since = self._moved, self.env.clock()
+
+        def check() -> None:
+            nonlocal seen, since
+            if self._moved != seen:
+                seen, since = self._moved, self.env.clock()
+            elif self.env.clock() - since >= limit:
+                self.failed = True
+                error = TimeoutError(errno.ETIMEDOUT, f"nothing moved for {limit:g} s")
+                self.env.observer(Failed(self.env.clock(), 0, "idle timeout", error, None))
+                self.on_end()
+                return
+            self.loop.later(limit / 4, check)
+
+        self.loop.later(limit / 4, check)
+
+    def _data(self, peer: Peer, direction: Direction, offset: int, data: memoryview | bytes) -> None:
+        payload = bytes(data[: self.env.preview]) if self.env.interest & Interest.PAYLOAD else None
+        self.env.observer(Data(self.env.clock(), peer.number, direction, offset, len(data), payload, True))
+
+    def _close(self, peer: Peer) -> None:
+        now = self.env.clock()
+        self.env.observer(
+            Closed(now, peer.number, peer.text, peer.sent, peer.received, now - peer.opened, None, None)
+        )
+
+    def close(self) -> None:
+        """Say the sum of each peer. The socket is the caller's."""
+        self.loop.forget(self.fd)
+        for end in (self.source, self.sink):
+            if end is not None:
+                self.loop.forget(end.fd)
+        if self._queue:
+            for data, peer, _ in self._queue:
+                self._lose(peer, len(data), "still waiting for the peer's queue at the end")
+        for peer in self._peers.values():
+            self._close(peer)
+
+

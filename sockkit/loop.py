@@ -1,0 +1,251 @@
+"""The one place that waits.
+
+A ``Loop`` waits for file descriptors (epoll; poll or select elsewhere), timers and signals, and calls whoever watches.
+It moves no bytes itself: that is ``sessions``' part.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+import select
+import signal
+from collections.abc import Callable
+from types import FrameType
+
+from sockkit.events import Env
+
+# The same numbers for poll(2) and epoll(7) on Linux; poll's on other systems.
+READ: int = getattr(select, "POLLIN", 1)
+URGENT: int = getattr(select, "POLLPRI", 2)
+WRITE: int = getattr(select, "POLLOUT", 4)
+ERROR: int = getattr(select, "POLLERR", 8)
+HANGUP: int = getattr(select, "POLLHUP", 16)
+PEER_ENDED: int = getattr(select, "POLLRDHUP", 0)
+
+Handler = Callable[[int], None]
+"""Called with the mask of what is ready."""
+
+
+def hung_up(fd: int) -> bool:
+    """True if the peer of a connection has ended, or is gone, now. Does not wait.
+
+    Where the platform cannot say (select(2) alone), True.
+    """
+    if not hasattr(select, "poll"):
+        return True
+    poll = select.poll()
+    poll.register(fd, PEER_ENDED)
+    return any(mask & (PEER_ENDED | HANGUP | ERROR) for _, mask in poll.poll(0))
+
+
+class _Epoll:
+    """epoll(7). Regular files and /dev/null, which it refuses with EPERM, are always ready."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._ready: dict[int, int] = {}
+
+    def register(self, fd: int, mask: int) -> None:
+        try:
+            self._epoll.register(fd, mask)
+        except PermissionError:
+            self._ready[fd] = mask & (READ | WRITE)
+
+    def modify(self, fd: int, mask: int) -> None:
+        if fd in self._ready:
+            self._ready[fd] = mask & (READ | WRITE)
+        else:
+            self._epoll.modify(fd, mask)
+
+    def unregister(self, fd: int) -> None:
+        if self._ready.pop(fd, None) is None:
+            self._epoll.unregister(fd)
+
+    def poll(self, timeout: float) -> list[tuple[int, int]]:
+        if not self._ready:
+            return self._epoll.poll(timeout)
+        always = [(fd, mask) for fd, mask in self._ready.items() if mask]
+        return self._epoll.poll(0 if always else timeout) + always
+
+    def close(self) -> None:
+        self._epoll.close()
+
+
+class _Poll:
+    """poll(2): macOS and the BSDs. It takes regular files, and calls them ready."""
+
+    def __init__(self) -> None:
+        self._poll = select.poll()
+        self.register = self._poll.register
+        self.modify = self._poll.modify
+        self.unregister = self._poll.unregister
+
+    def poll(self, timeout: float) -> list[tuple[int, int]]:
+        return self._poll.poll(None if timeout < 0 else timeout * 1000)
+
+    def close(self) -> None:
+        pass
+
+
+class _Select:
+    """select(2): Windows, where it takes sockets alone."""
+
+    def __init__(self) -> None:
+        self._masks: dict[int, int] = {}
+
+    def register(self, fd: int, mask: int) -> None:
+        self._masks[fd] = mask
+
+    modify = register
+
+    def unregister(self, fd: int) -> None:
+        del self._masks[fd]
+
+    def poll(self, timeout: float) -> list[tuple[int, int]]:
+        readers = [fd for fd, mask in self._masks.items() if mask & READ]
+        writers = [fd for fd, mask in self._masks.items() if mask & WRITE]
+        readable, writable, broken = select.select(readers, writers, writers, None if timeout < 0 else timeout)
+        found: dict[int, int] = {}
+        for ready, bit in ((readable, READ), (writable, WRITE), (broken, ERROR | WRITE)):
+            for fd in ready:
+                found[fd] = found.get(fd, 0) | bit
+        return list(found.items())
+
+    def close(self) -> None:
+        pass
+
+
+class Timer:
+    """A callback that is due later. Cancelling one that is over does nothing."""
+
+    __slots__ = ("callback", "due")
+
+    def __init__(self, due: float, callback: Callable[[], None]) -> None:
+        self.due = due
+        self.callback: Callable[[], None] | None = callback
+
+    def __lt__(self, other: Timer) -> bool:
+        return self.due < other.due
+
+    def cancel(self) -> None:
+        self.callback = None
+
+
+class Loop:
+    """Waits, and calls.
+
+    Use it as a context manager: inside, SIGINT, SIGTERM and SIGHUP end ``run`` instead of the process (a signal that
+    was inherited as ignored stays ignored), and afterwards their dispositions are what they were.
+
+    Attributes:
+        signal: the number of the signal that ended ``run``, or None.
+    """
+
+    def __init__(self, env: Env) -> None:
+        self.env = env
+        self.signal: int | None = None
+        self._poller = _Epoll() if hasattr(select, "epoll") else _Poll() if hasattr(select, "poll") else _Select()
+        self._handlers: dict[int, Handler] = {}
+        self._masks: dict[int, int] = {}
+        self._timers: list[Timer] = []
+        self._stopped = False
+        self._dispositions: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
+        self._wakeup: tuple[int, int] | None = None
+
+    def __enter__(self) -> Loop:
+        numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+        try:
+            for number in numbers:
+                if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                    self._dispositions[number] = signal.signal(number, self._on_signal)
+        except ValueError:
+            return self  # not the main thread: signals are somebody else's
+        if hasattr(os, "set_blocking") and not isinstance(self._poller, _Select):
+            # A signal between two waits would be seen only at the next event: the wake-up pipe is that event.
+            reading, writing = os.pipe()
+            os.set_blocking(reading, False)
+            os.set_blocking(writing, False)
+            self._wakeup = reading, writing
+            signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+            self.watch(reading, READ, self._on_wakeup)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._wakeup:
+            signal.set_wakeup_fd(-1)
+        for number, disposition in self._dispositions.items():
+            signal.signal(number, disposition)
+        if self._wakeup:
+            self.forget(self._wakeup[0])
+            for fd in self._wakeup:
+                os.close(fd)
+        self._poller.close()
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.signal = number
+        self._stopped = True
+
+    def _on_wakeup(self, mask: int) -> None:
+        assert self._wakeup
+        try:
+            os.read(self._wakeup[0], 512)
+        except BlockingIOError:
+            pass
+
+    def watch(self, fd: int, mask: int, handler: Handler) -> None:
+        """Call ``handler`` when ``fd`` is ready for ``mask``; a mask of 0 still tells of errors and hang-ups."""
+        if fd in self._handlers:
+            self._handlers[fd] = handler
+            if self._masks[fd] != mask:
+                self._poller.modify(fd, mask)
+                self._masks[fd] = mask
+        else:
+            self._poller.register(fd, mask)
+            self._handlers[fd] = handler
+            self._masks[fd] = mask
+
+    def forget(self, fd: int) -> None:
+        """Watch no longer. It must be called before the descriptor is closed; for one that is not watched it does nothing."""
+        if self._handlers.pop(fd, None) is not None:
+            del self._masks[fd]
+            self._poller.unregister(fd)
+
+    def later(self, seconds: float, callback: Callable[[], None]) -> Timer:
+        """Call back once, ``seconds`` from now."""
+        timer = Timer(self.env.clock() + seconds, callback)
+        heapq.heappush(self._timers, timer)
+        return timer
+
+    def stop(self) -> None:
+        """``run`` returns after the callbacks of this turn."""
+        self._stopped = True
+
+    def unstop(self) -> None:
+        """Take back a ``stop`` that came before ``run``; a signal is not taken back."""
+        self._stopped = self.signal is not None
+
+    def run(self) -> None:
+        """Wait and call until ``stop`` or a signal."""
+        handlers, poll, timers = self._handlers, self._poller.poll, self._timers
+        while not self._stopped:
+            for fd, mask in poll(self._wait() if timers else -1):
+                # A handler earlier in this turn may have forgotten this descriptor.
+                handler = handlers.get(fd)
+                if handler is not None:
+                    handler(mask)
+            if timers:
+                self._fire()
+        self.unstop()
+
+    def _wait(self) -> float:
+        while self._timers and self._timers[0].callback is None:
+            heapq.heappop(self._timers)
+        return max(0.0, self._timers[0].due - self.env.clock()) if self._timers else -1
+
+    def _fire(self) -> None:
+        now = self.env.clock()
+        while self._timers and self._timers[0].due <= now:
+            callback = heapq.heappop(self._timers).callback
+            if callback is not None:
+                callback()

@@ -1,0 +1,83 @@
+"""From events and reports to text. Only here is it decided how things look, and how much is said.
+
+Each renderer is an ``Observer``. ``choose`` picks one for the surroundings: NDJSON if asked for, rich on a terminal,
+plain text elsewhere; rich costs more to import than Python does to start, so it is loaded where it is used.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import NamedTuple
+
+from sockkit.events import Interest, Observer
+
+
+class Chosen(NamedTuple):
+    """A renderer and what it wants to be told."""
+
+    observer: Observer
+    interest: Interest
+
+
+class Output(NamedTuple):
+    """Where to write, and what is known of it.
+
+    Attributes:
+        stdout, stderr: file descriptors.
+        stdout_terminal, stderr_terminal: a person reads them.
+        same_terminal: both are one terminal, on which payload is seen already.
+        color: escape sequences may be used on a terminal: no NO_COLOR, no TERM=dumb, or FORCE_COLOR.
+    """
+
+    stdout: int
+    stderr: int
+    stdout_terminal: bool
+    stderr_terminal: bool
+    same_terminal: bool
+    color: bool
+
+
+class Wish(NamedTuple):
+    """How much the user wants to be told.
+
+    Attributes:
+        command: the verb: a connection's own end is silent where a server's is worth a line.
+        payload_on_stdout: stdout carries payload.
+    """
+
+    command: str
+    quiet: bool
+    verbose: bool
+    json: bool
+    payload_on_stdout: bool
+
+
+def choose(wish: Wish, output: Output, clock: Callable[[], float]) -> Chosen:
+    """The renderer for these surroundings (docs/output.md has the table)."""
+    interest = Interest.STATE
+    if wish.verbose:
+        interest |= Interest.CALLS
+    seen_already = wish.payload_on_stdout and output.same_terminal
+    if not wish.quiet and (wish.verbose or wish.json or (output.stderr_terminal and not seen_already)):
+        interest |= Interest.DATA
+    if wish.json:
+        from sockkit.render.ndjson import Ndjson
+
+        return Chosen(Ndjson(wish, output, clock), interest)
+    interest |= Interest.PAYLOAD if interest & Interest.DATA else Interest(0)
+    rich_story = output.stderr_terminal and output.color
+    if rich_story or (output.stdout_terminal and output.color):
+        from sockkit.render.terminal import Terminal
+
+        return Chosen(Terminal(wish, output, clock), interest)
+    from sockkit.render.plain import Plain
+
+    return Chosen(Plain(wish, output, clock), interest)
+
+
+def surroundings(stdout: int, stderr: int, same_terminal: bool) -> Output:
+    """What the environment says of our output."""
+    forced = os.environ.get("FORCE_COLOR", "") not in ("", "0")
+    color = forced or not (os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb")
+    return Output(stdout, stderr, os.isatty(stdout) or forced, os.isatty(stderr), same_terminal, color)

@@ -1,0 +1,122 @@
+"""Plain text: the story on stderr, reports on stdout. For pipes, files, and terminals that want no colour."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from sockkit.errors import OutputGone, SystemRefusal
+from sockkit.events import Closed, Data, Event, Listening, Opened, Report, Section, Totals, Urgent
+from sockkit.render import Output, Wish
+from sockkit.render.story import PREVIEW_WIDTH, Flood, Line, lines
+
+SERVER_LINES = (Listening, Opened, Closed, Totals, Urgent)
+"""What ``serve`` says where no terminal is."""
+
+
+def write(fd: int, data: bytes) -> None:
+    """All of it, to a descriptor that may be slow or gone.
+
+    Raises:
+        OutputGone: its reader went away. SystemRefusal: any other reason, such as a full disk.
+    """
+    view = memoryview(data)
+    while view:
+        try:
+            view = view[os.write(fd, view) :]
+        except BlockingIOError:
+            import select
+
+            select.select([], [fd], [], 1)
+        except BrokenPipeError as error:
+            raise OutputGone from error
+        except OSError as error:
+            raise SystemRefusal("write to stdout", error) from error
+
+
+def encoding() -> str:
+    """The locale's encoding for text that we write."""
+    import sys
+
+    return getattr(sys.stdout, "encoding", None) or "utf-8"
+
+
+class Story:
+    """What is common to every renderer of lines: which are said, when, and how fast."""
+
+    def __init__(self, wish: Wish, output: Output, clock: Callable[[], float]) -> None:
+        self.wish = wish
+        self.output = output
+        self.begun = clock()
+        self.timed = output.stderr_terminal or wish.verbose
+        self.width = PREVIEW_WIDTH
+        self.encoding = encoding()
+        self.ascii = "utf" not in self.encoding.lower()
+        self._flood = Flood()
+
+    def __call__(self, event: Event) -> None:
+        """Observe."""
+        if isinstance(event, Report):
+            self.report(event)
+            return
+        if isinstance(event, Data) and not self.wish.verbose and not self._flood.passes(event):
+            return
+        if not isinstance(event, Data):
+            summary = self._flood.summary()
+            if summary is not None:
+                self.say(event.time - self.begun, summary)
+        everything = self.timed and not self.wish.quiet
+        said = everything or (not self.wish.quiet and self.wish.command == "serve" and isinstance(event, SERVER_LINES))
+        for line in lines(event, self.width, ascii=self.ascii):
+            if said or line.important:
+                self.say(event.time - self.begun, line)
+
+    def say(self, time: float, line: Line) -> None:
+        """Write one line of the story."""
+        raise NotImplementedError
+
+    def report(self, event: Report) -> None:
+        """Write a report."""
+        raise NotImplementedError
+
+    def spelt(self, time: float, line: Line) -> str:
+        """A line with its key and, where a person or ``-v`` wants it, its time."""
+        if not line.key:
+            return line.text
+        if self.timed:
+            return f"{line.key} {time:8.4f} {line.text}"
+        if line.key == "!":
+            return f"sockkit: {line.text}"
+        return f"{line.key} {line.text}"
+
+
+class Plain(Story):
+    """Lines and aligned columns, nothing else."""
+
+    def say(self, time: float, line: Line) -> None:
+        """See ``Story``."""
+        try:
+            write(self.output.stderr, (self.spelt(time, line) + "\n").encode(self.encoding, "backslashreplace"))
+        except (OutputGone, SystemRefusal):
+            pass  # nobody reads the story: the payload still goes its way
+
+    def report(self, event: Report) -> None:
+        """See ``Story``."""
+        parts = [event.title] if event.title else []
+        parts += ["\n".join(section_lines(section)) for section in event.sections]
+        text = "\n\n".join(parts) + "\n"
+        write(self.output.stdout, text.encode(self.encoding, "backslashreplace"))
+
+
+def section_lines(section: Section) -> list[str]:
+    """A table with its columns aligned; nothing is cut or wrapped, so that programs can read it too."""
+    found = [f"{section.title}:"] if section.title else []
+    table = [row.cells for row in section.rows]
+    if section.header:
+        table.insert(0, section.header)
+    columns = max((len(row) for row in table), default=0)
+    widths = [max((len(row[i]) for row in table if i < len(row)), default=0) for i in range(columns)]
+    for row in table:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        found.append("  " + "  ".join(cells).rstrip())
+    return found

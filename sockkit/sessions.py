@@ -1,0 +1,744 @@
+"""Moves bytes: one conversation, between its socket, its relay and whoever looks.
+
+A ``Carrier`` does what one lane of the relay stands for: it reads from the source and hands over to the sink, through one
+buffer that the whole loop shares; what the sink does not take at once is kept until it does. A ``Session`` is a socket with
+its carriers: it watches what the relay wants watched, passes ends of input on, and says what happened.
+
+Where nobody looks, nothing is made to be looked at: an echo of a small message is two system calls and two additions.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections import deque
+from collections.abc import Callable
+from socket import socket
+from typing import NamedTuple
+
+from sockkit import syscalls
+from sockkit.errors import OutputGone, describe
+from sockkit.events import (
+    Closed,
+    Data,
+    Direction,
+    Ended,
+    Env,
+    Failed,
+    Interest,
+    Level,
+    Lost,
+    Note,
+    Opened,
+    Side,
+    Urgent,
+)
+from sockkit.loop import ERROR, HANGUP, READ, URGENT, WRITE, Loop, Timer, hung_up
+from sockkit.relay import Lane, Relay, State
+from sockkit.stdio import LocalEnd
+
+BUFFER_SIZE = 256 * 1024
+"""Bytes read at once. Larger than any datagram (65,507 over IPv4) and than a Unix socket's default send buffer."""
+MESSAGE_SIZE = 65507
+"""What one read of a byte stream becomes at most when it is sent as a message: the most that UDP over IPv4 carries."""
+AFTER_END = 1.0
+"""Seconds that an idle, still open input of ours is waited for after the peer has ended."""
+REPLY_WAIT = 5.0
+"""Seconds without a reply after which a conversation by datagrams is over."""
+
+Transform = Callable[[bytes], bytes]
+Look = Callable[[int, int, "memoryview | bytes"], None]
+"""Told of (offset, size, chunk)."""
+
+
+class Settings(NamedTuple):
+    """How sessions behave.
+
+    Attributes:
+        half_close: pass the end of our input on as a FIN.
+        idle_timeout: seconds in which something must move, or None.
+        reply_wait: see ``REPLY_WAIT``.
+        after_end: see ``AFTER_END``.
+        lines: on messages, a newline separates and is not sent.
+        raw: payload goes to a terminal as it is.
+        crlf: LF becomes CRLF on its way to the peer.
+        oob: bytes to send out of band before anything else.
+    """
+
+    half_close: bool = True
+    idle_timeout: float | None = None
+    reply_wait: float = REPLY_WAIT
+    after_end: float = AFTER_END
+    lines: bool = False
+    raw: bool = False
+    crlf: bool = False
+    oob: bytes = b""
+
+
+class Carrier:
+    """One lane of a byte stream.
+
+    Attributes:
+        told_received, told_sent: who looks at what comes in and goes out; None where nobody does.
+        transform: changes bytes between source and sink (escaping for a terminal, CRLF); None: they pass as they are.
+    """
+
+    __slots__ = ("_buffer", "_credit", "_pending", "_read", "_write", "lane", "session", "told_received", "told_sent", "transform")
+
+    def __init__(self, session: Session, lane: Lane, read: syscalls.Read, write: syscalls.Write) -> None:
+        self.session = session
+        self.lane = lane
+        self.told_received: Look | None = None
+        self.told_sent: Look | None = None
+        self.transform: Transform | None = None
+        self._read = read
+        self._write = write
+        self._buffer = session.buffer
+        self._pending: memoryview | None = None
+        self._credit = 0  # what the lane is told as sent when a transformed chunk is through
+
+    @property
+    def hungry(self) -> bool:
+        """The source should be read."""
+        return self._pending is None and self.lane.state is State.OPEN
+
+    @property
+    def totals(self) -> tuple[int, int]:
+        """Bytes received and sent."""
+        return self.lane.received, self.lane.sent
+
+    def fill(self) -> bool:
+        """The source may be read: take what is there and hand it on.
+
+        Returns:
+            True if all of it went through, so that nothing changes for whoever waits.
+        """
+        lane, buffer = self.lane, self._buffer
+        try:
+            size = self._read(buffer)
+        except BlockingIOError:
+            return True
+        except OSError as error:
+            self.session.source_failed(self, error)
+            return False
+        if size == 0:
+            self.session.source_ended(self)
+            return False
+        chunk: memoryview = buffer[:size]
+        if self.told_received is not None:
+            self.told_received(lane.received, size, chunk)
+        lane.add(size)
+        if self.transform is not None:
+            chunk = memoryview(self.transform(bytes(chunk)))
+            self._credit = size
+            if not chunk:  # half a character: the rest of it comes later
+                lane.take(size)
+                return True
+        return self._hand_over(chunk)
+
+    def _hand_over(self, chunk: memoryview) -> bool:
+        lane = self.lane
+        try:
+            sent = self._write(chunk)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            self._pending = None
+            self.session.sink_failed(self, error)
+            return False
+        if self.told_sent is not None and sent:
+            self.told_sent(lane.sent, sent, chunk[:sent])
+        whole = sent == len(chunk)
+        if self._credit:
+            if whole:
+                lane.take(self._credit)
+                self._credit = 0
+        else:
+            lane.take(sent)
+        if whole:
+            self._pending = None
+            return True
+        # The buffer is everybody's: what waits is copied out of it once.
+        self._pending = memoryview(bytes(chunk[sent:])) if self._pending is None else chunk[sent:]
+        return False
+
+    def drain(self) -> None:
+        """The sink may be written to."""
+        if self._pending is not None:
+            self._hand_over(self._pending)
+
+    def flush(self, last: bytes) -> None:
+        """The source has ended; ``last`` is what the transform still held."""
+        if last and self._pending is None and not self.lane.over:
+            try:
+                self._write(last)
+            except OSError:
+                pass
+
+
+class Messages:
+    """One lane that keeps boundaries: each message is handed over by one call, whole or not at all.
+
+    Its lane counts messages; bytes are counted here.
+
+    Attributes:
+        lines: what is read is text whose lines are the messages.
+        newline: what follows each message where the sink is a byte stream.
+    """
+
+    __slots__ = ("_buffer", "_message_sink", "_partial", "_queue", "_read", "_rest", "_write", "lane", "lines", "newline", "received", "sent", "session", "told_received", "told_sent", "transform", "view")
+
+    def __init__(
+        self, session: Session, lane: Lane, read: syscalls.Read, write: syscalls.Write, *, limit: int, message_sink: bool
+    ) -> None:
+        self.session = session
+        self.lane = lane
+        self.told_received: Look | None = None
+        self.told_sent: Look | None = None
+        self.transform: Transform | None = None
+        self.lines = False
+        self.newline = b""
+        self.received = 0
+        self.sent = 0
+        self._read = read
+        self._write = write
+        self._buffer = session.buffer[:limit]
+        self._message_sink = message_sink
+        self._queue: deque[bytes | memoryview] = deque()
+        self._partial = b""  # the beginning of a line
+        self._rest = 0  # bytes of the message in front that a byte sink has taken
+
+    @property
+    def hungry(self) -> bool:
+        """The source should be read."""
+        return not self._queue and self.lane.state is State.OPEN
+
+    @property
+    def totals(self) -> tuple[int, int]:
+        """Bytes received and sent."""
+        return self.received, self.sent
+
+    def fill(self) -> bool:
+        """See ``Carrier.fill``."""
+        try:
+            size = self._read(self._buffer)
+        except BlockingIOError:
+            return True
+        except OSError as error:
+            self.session.source_failed(self, error)
+            return False
+        if size == 0 and self.session.zero_is_end(self):
+            if self._partial:
+                self._add(self._partial)
+                self._partial = b""
+                self.drain()
+            self.session.source_ended(self)
+            return False
+        if size > len(self._buffer):
+            self.session.cut(size, len(self._buffer))
+            size = len(self._buffer)
+        chunk = bytes(self._buffer[:size])
+        if self.told_received is not None:
+            self.told_received(self.received, size, chunk)
+        self.received += size
+        if self.lines:
+            *whole, self._partial = (self._partial + chunk).split(b"\n")
+            for line in whole:
+                self._add(line)
+            if len(self._partial) > BUFFER_SIZE:  # no message is that long: the kernel will say so
+                self._add(self._partial)
+                self._partial = b""
+        else:
+            self._add(chunk)
+        self.drain()
+        return not self._queue
+
+    def _add(self, message: bytes) -> None:
+        self.lane.add(1)
+        if self.transform is not None:
+            message = self.transform(message)
+        self._queue.append(message + self.newline)
+
+    def drain(self) -> None:
+        """The sink may be written to."""
+        queue = self._queue
+        while queue:
+            message = queue[0]
+            try:
+                sent = self._write(message)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                queue.clear()
+                self.session.sink_failed(self, error)
+                return
+            if self.told_sent is not None:
+                self.told_sent(self.sent, sent, message)
+            self.sent += sent
+            if sent < len(message) and not self._message_sink:
+                queue[0] = memoryview(message)[sent:]
+                return
+            queue.popleft()
+            if not self.lane.over:
+                self.lane.take(1)
+
+    def flush(self, last: bytes) -> None:
+        """See ``Carrier.flush``."""
+        if last:
+            self._queue.append(last)
+            self.drain()
+
+
+class Session:
+    """One conversation over a connected socket.
+
+    Attributes:
+        number: counts the conversations of a run, from 1.
+        failed: something was refused, cut or lost: exit status 1.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        number: int,
+        sock: socket,
+        relay: Relay,
+        buffer: memoryview,
+        settings: Settings,
+        *,
+        peer: str,
+        local: str,
+        connected: bool,
+        messages: bool,
+        source: LocalEnd | None = None,
+        sink: LocalEnd | None = None,
+        on_close: Callable[[Session], None],
+        own: bool = True,
+    ) -> None:
+        """
+        Args:
+            buffer: shared by all sessions of a loop, ``BUFFER_SIZE`` bytes.
+            connected: the socket has a connection that ends (a stream, a SEQPACKET); datagrams have none.
+            messages: the socket keeps boundaries.
+            source, sink: our ends; a relay that needs one of them must get it.
+            on_close: called once, when the session is over.
+            own: the socket is ours, to be closed.
+        """
+        self.loop = loop
+        self.env: Env = loop.env
+        self.number = number
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.relay = relay
+        self.buffer = buffer
+        self.settings = settings
+        self.peer = peer
+        self.local = local
+        self.connected = connected
+        self.source = source
+        self.sink = sink
+        self.on_close = on_close
+        self.own = own
+        self.failed = False
+        self._input_ended = False
+        self.error: Exception | None = None
+        self.closed = False
+        self._opened = self.env.clock()
+        self._mask = -1
+        self._hangup = False
+        self._grace: Timer | None = None
+        self._pause = 0.001
+        self._idle: Timer | None = None
+        self._reply: Timer | None = None
+        self._escaper = None
+        self.inbound: Carrier | Messages
+        self.outbound: Carrier | Messages | None = None
+        self._make_carriers(messages)
+
+    def _make_carriers(self, messages: bool) -> None:
+        env, sock, relay, settings = self.env, self.sock, self.relay, self.settings
+        read = syscalls.message_receiver(env, sock) if messages else syscalls.receiver(env, sock)
+        if relay.inbound.sink is Side.REMOTE:
+            write = syscalls.sender(env, sock)
+        elif self.sink is not None and self.sink.write is not None:
+            write = self.sink.write
+        else:
+            write = len  # a discard takes everything at once
+        if messages:
+            echo = relay.inbound.sink is Side.REMOTE
+            inbound = Messages(self, relay.inbound, read, write, limit=BUFFER_SIZE, message_sink=echo)
+            inbound.newline = b"\n" if settings.lines and self.sink else b""
+            self.inbound = inbound
+        else:
+            self.inbound = Carrier(self, relay.inbound, read, write)
+        if self.sink is not None and self.sink.terminal and not settings.raw:
+            from sockkit.text import TerminalEscaper
+
+            self._escaper = TerminalEscaper()
+            self.inbound.transform = self._escaper.feed
+        if relay.outbound is not None:
+            assert self.source is not None and self.source.read is not None
+            write = syscalls.sender(env, sock)
+            if messages:
+                outbound = Messages(
+                    self, relay.outbound, self.source.read, write, limit=MESSAGE_SIZE, message_sink=True
+                )
+                outbound.lines = settings.lines
+                self.outbound = outbound
+            else:
+                self.outbound = Carrier(self, relay.outbound, self.source.read, write)
+            if settings.crlf:
+                self.outbound.transform = _crlf()
+        if env.interest & Interest.DATA:
+            self.inbound.told_received = self._teller(Direction.RECEIVED, messages)
+            sending = self.outbound or (self.inbound if relay.inbound.sink is Side.REMOTE else None)
+            if sending is not None:
+                sending.told_sent = self._teller(Direction.SENT, messages)
+
+    def _teller(self, direction: Direction, message: bool) -> Look:
+        env, number, observer, clock = self.env, self.number, self.env.observer, self.env.clock
+        limit = env.preview if env.interest & Interest.PAYLOAD else -1
+
+        def tell(offset: int, size: int, chunk: memoryview | bytes) -> None:
+            payload = bytes(chunk[:limit]) if limit >= 0 else None
+            observer(Data(clock(), number, direction, offset, size, payload, message))
+
+        return tell
+
+    # ---- life
+
+    def start(self) -> None:
+        """Say that it is open, and begin to watch."""
+        self.env.observer(Opened(self._opened, self.number, self.peer, self.local))
+        if self.settings.oob:
+            self._send_urgent(self.settings.oob)
+        if self.settings.idle_timeout is not None:
+            self._watch_idleness(self.settings.idle_timeout)
+        self.update()
+
+    def _send_urgent(self, data: bytes) -> None:
+        try:
+            sent = syscalls.send_urgent(self.env, self.sock, data)
+        except OSError as error:
+            self.fail("send out-of-band data", error)
+            return
+        self.env.observer(Urgent(self.env.clock(), self.number, Direction.SENT, data[:sent]))
+
+    def update(self) -> None:
+        """Watch what the relay wants watched; end when it wants nothing any more."""
+        if self.closed:
+            return
+        relay = self.relay
+        if relay.shutdown_due():
+            self._shutdown()
+            if self.closed:
+                return
+        if relay.finished:
+            self._finish()
+            return
+        loop, inbound, outbound = self.loop, self.inbound, self.outbound
+        mask = READ | URGENT if inbound.hungry and self.connected else READ if inbound.hungry else 0
+        sending = outbound.lane if outbound is not None else inbound.lane
+        if sending.sink is Side.REMOTE and sending.wants_output:
+            mask |= WRITE
+        if mask or not self._hangup:
+            if mask != self._mask:
+                loop.watch(self.fd, mask, self.on_socket)
+                self._mask = mask
+        elif self._mask != -1:
+            loop.forget(self.fd)
+            self._mask = -1
+        if outbound is not None:
+            assert self.source is not None
+            if outbound.hungry:
+                loop.watch(self.source.fd, READ, self.on_input)
+            else:
+                loop.forget(self.source.fd)
+        if self.sink is not None:
+            if inbound.lane.wants_output:
+                loop.watch(self.sink.fd, WRITE, self.on_output)
+            elif not self.sink.always:
+                loop.watch(self.sink.fd, 0, self.on_output)  # to learn that its reader went away
+            else:
+                loop.forget(self.sink.fd)
+
+    def on_socket(self, mask: int) -> None:
+        """The socket is ready."""
+        if mask == READ and self.inbound.fill():
+            if self._reply is not None or self._grace is not None:
+                self.update()
+            return
+        if mask & URGENT:
+            self._receive_urgent()
+        if mask & (READ | HANGUP | ERROR) and self.inbound.hungry:
+            self.inbound.fill()
+        if mask & (WRITE | HANGUP | ERROR):
+            outbound = self.outbound or self.inbound
+            if outbound.lane.sink is Side.REMOTE and outbound.lane.wants_output:
+                outbound.drain()
+        if mask & (HANGUP | ERROR) and not self.closed and not self.inbound.hungry:
+            self._on_hangup()
+        self.update()
+
+    def _on_hangup(self) -> None:
+        """The peer has ended already, and now the connection is gone in our direction too."""
+        self._hangup = True
+        lane = self.relay.outbound
+        if lane is None or lane.over or self.relay.inbound.state is State.OPEN:
+            return
+        error = syscalls.pending_error(self.sock)
+        if error is not None and self.outbound is not None:
+            self.sink_failed(self.outbound, error)
+
+    def on_input(self, mask: int) -> None:
+        """Our input is ready, or has hung up."""
+        assert self.outbound is not None
+        if not self.outbound.fill():
+            self.update()
+
+    def on_output(self, mask: int) -> None:
+        """Our output is ready, or its reader went away."""
+        if mask & ERROR and not self.inbound.lane.wants_output:
+            raise OutputGone
+        self.inbound.drain()
+        self.update()
+
+    # ---- ends
+
+    def zero_is_end(self, carrier: Messages) -> bool:
+        """Tell the end of a connection from an empty message.
+
+        recv(2) returns 0 for both. A SEQPACKET peer that is gone leaves the socket hung up (unix(7), sctp(7)); an empty
+        message does not. Datagrams never end.
+        """
+        if carrier.lane.source is Side.LOCAL:
+            return True
+        return self.connected and hung_up(self.fd)
+
+    def source_ended(self, carrier: Carrier | Messages) -> None:
+        """End of input: the stream said so."""
+        side = carrier.lane.source
+        if carrier.lane.state is not State.OPEN:
+            return
+        if self._escaper is not None and side is Side.REMOTE:
+            carrier.flush(self._escaper.flush())
+        self.relay.ended(side)
+        if side is Side.LOCAL:
+            self._input_ended = True
+            self._ended(side, "stdin ended")
+        else:
+            self._ended(side, self._peer_end())
+            lane = self.relay.outbound
+            if lane is not None and not lane.over:
+                self._await_input(lane)
+        if side is Side.LOCAL and not self.connected:
+            self._await_reply()
+
+    def _peer_end(self) -> str:
+        return "FIN received" if _has_fin(self.sock) else "the peer ended"
+
+    def _ended(self, side: Side, how: str) -> None:
+        self.env.observer(Ended(self.env.clock(), self.number, side, how))
+
+    def _shutdown(self) -> None:
+        if not self.connected:
+            return
+        try:
+            syscalls.shutdown_sending(self.env, self.sock)
+        except OSError as error:
+            if error.errno != errno.ENOTCONN:  # the peer is gone already: nobody is left to be told
+                self.fail("shutdown", error)
+            return
+        self._ended(Side.LOCAL, "FIN sent" if _has_fin(self.sock) else "end of input sent")
+
+    def _await_input(self, lane: Lane) -> None:
+        """The peer has ended; our input may still have something for it. An idle one is not waited for for ever."""
+        seen = lane.received
+
+        def check() -> None:
+            if lane.over or self.closed:
+                return
+            if lane.received == seen and not lane.wants_output:
+                self._note(Level.INFO, f"the peer ended; our input was still open, idle for {self.settings.after_end:g} s")
+                lane.end()
+                self.update()
+            else:
+                self._await_input(lane)
+
+        self._grace = self.loop.later(self.settings.after_end, check)
+
+    def _await_reply(self) -> None:
+        """Datagrams have no end: after our input's, replies are waited for until none came for a while."""
+        wait, inbound = self.settings.reply_wait, self.inbound
+        seen = inbound.lane.received
+
+        def check() -> None:
+            if self.closed:
+                return
+            if inbound.lane.received == seen:
+                if wait:
+                    self._note(Level.INFO, f"no reply for {wait:g} s after the end of input: done")
+                inbound.lane.end()
+                self.update()
+            else:
+                self._await_reply()
+
+        self._reply = self.loop.later(wait, check)
+
+    def source_failed(self, carrier: Carrier | Messages, error: OSError) -> None:
+        """Reading was refused: the connection is gone, or our input cannot be read."""
+        if carrier.lane.source is Side.LOCAL:
+            self.fail("read from stdin", error)
+            return
+        lost = self.relay.reset()
+        self._refuse(f"receive from {self.peer}" if self.peer else "receive", error, lost)
+
+    def sink_failed(self, carrier: Carrier | Messages, error: OSError) -> None:
+        """Writing was refused: the connection is gone in that direction, or our output is."""
+        if carrier.lane.sink is Side.LOCAL:
+            if error.errno == errno.EPIPE:
+                raise OutputGone from error
+            self.fail("write to stdout", error)
+            return
+        lost = self.relay.broke(Side.REMOTE)
+        self._refuse(f"send to {self.peer}" if self.peer else "send", error, lost)
+
+    def _refuse(self, operation: str, error: OSError, lost: int) -> None:
+        first = self.error is None
+        self.failed = True
+        self.error = self.error or error
+        now = self.env.clock()
+        if first:
+            self.env.observer(Failed(now, self.number, operation, error, None))
+        if lost:
+            self.env.observer(Lost(now, self.number, lost if not self._counts_messages else 0, "not delivered to the peer"))
+
+    @property
+    def _counts_messages(self) -> bool:
+        return isinstance(self.inbound, Messages)
+
+    def cut(self, size: int, kept: int) -> None:
+        """A message was longer than the buffer: what did not fit is gone."""
+        self.failed = True
+        self.env.observer(
+            Lost(self.env.clock(), self.number, size - kept, f"a message of {size} bytes was cut to {kept}")
+        )
+
+    def fail(self, operation: str, error: Exception) -> None:
+        """End at once, not in order."""
+        self.failed = True
+        self.error = self.error or error
+        self.env.observer(Failed(self.env.clock(), self.number, operation, error, None))
+        self.close()
+
+    def _receive_urgent(self) -> None:
+        try:
+            data = syscalls.receive_urgent(self.env, self.sock)
+        except OSError:
+            return  # EINVAL: it was read already, or is not there yet
+        if data:
+            self.env.observer(Urgent(self.env.clock(), self.number, Direction.RECEIVED, data))
+
+    def _watch_idleness(self, limit: float) -> None:
+        """Something must move within ``limit`` seconds. Looked at four times in that time: no clock on the hot path."""
+        seen = self._moved()
+        since = self.env.clock()
+
+        def check() -> None:
+            nonlocal seen, since
+            if self.closed:
+                return
+            moved = self._moved()
+            if moved != seen:
+                seen, since = moved, self.env.clock()
+            elif self.env.clock() - since >= limit:
+                self.fail("idle timeout", TimeoutError(errno.ETIMEDOUT, f"nothing moved for {limit:g} s"))
+                return
+            self._idle = self.loop.later(limit / 4, check)
+
+        self._idle = self.loop.later(limit / 4, check)
+
+    def _moved(self) -> int:
+        return sum(lane.received + lane.sent for lane in self.relay.lanes)
+
+    # ---- over
+
+    def _finish(self) -> None:
+        """Nothing will move any more here; the peer's kernel may still have to take what ours holds."""
+        waiting = 0
+        if self.connected and not self.failed and self.relay.outbound is not None:
+            waiting = syscalls.send_queue(self.sock) or 0
+        if not waiting:
+            self.close()
+            return
+        self.loop.forget(self.fd)
+        self._mask = -1
+        error = syscalls.pending_error(self.sock)
+        if error is not None:
+            self._refuse(f"send to {self.peer}", error, waiting)
+            self.close()
+            return
+        self._pause = min(self._pause * 2, 0.05)  # no event tells that the send queue has run empty
+        self._grace = self.loop.later(self._pause, self._finish)
+
+    def close(self) -> None:
+        """Stop, close the socket, and say the sum."""
+        if self.closed:
+            return
+        self.closed = True
+        for timer in (self._grace, self._idle, self._reply):
+            if timer is not None:
+                timer.cancel()
+        if self._mask != -1:
+            self.loop.forget(self.fd)
+        for end in (self.source, self.sink):
+            if end is not None:
+                self.loop.forget(end.fd)
+        if self.own:
+            syscalls.close(self.env, self.sock)
+        else:
+            self.sock.detach()
+        received, sent = self.totals
+        now = self.env.clock()
+        first = self.relay.first
+        text = describe(self.error) if self.error is not None else None
+        self.env.observer(
+            Closed(now, self.number, self.peer, sent, received, now - self._opened, first, text)
+        )
+        self.on_close(self)
+
+    @property
+    def totals(self) -> tuple[int, int]:
+        """Bytes received from the peer and sent to it."""
+        received, passed = self.inbound.totals
+        if self.outbound is not None:
+            return received, self.outbound.totals[1]
+        return received, passed if self.relay.inbound.sink is Side.REMOTE else 0
+
+    @property
+    def input_over(self) -> bool:
+        """Our input gave its last: no further session can get anything from it."""
+        return self._input_ended
+
+    def _note(self, level: Level, text: str) -> None:
+        self.env.observer(Note(self.env.clock(), self.number, level, text))
+
+
+def _has_fin(sock: socket) -> bool:
+    """Only the Internet's stream protocols have a FIN; elsewhere an end of input has no name."""
+    return sock.family in syscalls.INTERNET
+
+
+def _crlf() -> Transform:
+    """LF becomes CRLF, and a CRLF stays one, also where CR and LF came by different reads."""
+    last = b""
+
+    def transform(data: bytes) -> bytes:
+        nonlocal last
+        head = data[:1]
+        result = data.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+        if last == b"\r" and head == b"\n":
+            result = result[1:]
+        last = data[-1:]
+        return result
+
+    return transform

@@ -1,0 +1,224 @@
+"""What the user asks for: a socket (``SocketSpec``), and the options from which the commands' plans are made.
+
+A plan is a frozen dataclass; each of its fields is declared with ``option(...)``, which carries the option's names,
+help, group and kind. The command line derives its options from these fields, and so do the docs: adding an option
+touches its field and the place that acts on it. The plan of a command stands in that command's module, so that only the
+one that is invoked is loaded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import operator
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from sockkit import names
+from sockkit.errors import UsageError
+
+GROUPS = ("socket", "session", "data", "output")
+"""Groups of options that ``--help GROUP`` knows, in the order of ``--help all``."""
+
+
+class SocketSpec(NamedTuple):
+    """The four parameters of Python's ``socket.socket``. None means: not given, Python's default applies.
+
+    Attributes:
+        family: address family number; default AF_INET (2 on every platform).
+        type: socket type number, flags such as SOCK_NONBLOCK included; default SOCK_STREAM (1).
+        proto: protocol number within the family; default 0, "the usual one for this family and type".
+        fileno: file descriptor to adopt instead of making a socket; then Python asks the kernel for what is not given.
+
+    Source: ``socket.socket`` in CPython's Lib/socket.py, socket(2).
+    """
+
+    family: int | None = None
+    type: int | None = None
+    proto: int | None = None
+    fileno: int | None = None
+
+    @classmethod
+    def parse(
+        cls,
+        family: str | int | None = None,
+        type: str | int | None = None,
+        proto: str | int | None = None,
+        fileno: str | int | None = None,
+    ) -> SocketSpec:
+        """Make a spec from names or numbers, each as on the command line: ``SocketSpec.parse("INET", type="DGRAM")``.
+
+        Raises:
+            UsageError: a name that is not known within its family, or a file descriptor that is no number.
+        """
+        family_number = names.FAMILIES.parse(str(family), option="--family") if family is not None else None
+        type_number = names.TYPES.parse(str(type), option="--type") if type is not None else None
+        proto_number = None
+        if proto is not None:
+            space = names.protocols(2 if family_number is None else family_number)
+            proto_number = space.parse(str(proto), option="--proto")
+        return cls(family_number, type_number, proto_number, parse_fileno(str(fileno)) if fileno is not None else None)
+
+
+def parse_fileno(text: str) -> int:
+    """A file descriptor as typed. Its range is judged where the socket is made, by Python itself where Python does.
+
+    Raises:
+        UsageError: not a whole decimal number.
+    """
+    digits = text.removeprefix("-")
+    if digits.isascii() and digits.isdecimal() and len(digits) <= 40:
+        return int(text)
+    try:
+        operator.index(text)  # type: ignore[arg-type]  # to show what socket.socket(fileno="abc") says of a text
+    except TypeError as error:
+        raise UsageError(
+            f"{text!a} is no file descriptor: a decimal number such as 3 is", option="--fileno", cause=error
+        ) from error
+    raise AssertionError("a str has no __index__")
+
+
+class Kind(NamedTuple):
+    """What an option takes.
+
+    Attributes:
+        metavar: how help calls the value; empty for a flag, which takes none.
+        parse: text to value; raises ValueError (or UsageError) with a text that says what would be right.
+        complete: the beginning of a value to its possible (value, help) pairs.
+    """
+
+    metavar: str = ""
+    parse: Callable[[str], object] = str
+    complete: Callable[[str], list[tuple[str, str]]] | None = None
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1e9:
+        raise UsageError(f"{text!a} is no time: seconds from 0 to 999999999, such as 2 or 0.5")
+    return value
+
+
+def number(metavar: str, lowest: int, highest: int) -> Kind:
+    """A kind for whole decimal numbers within bounds."""
+
+    def parse(text: str) -> int:
+        digits = text.removeprefix("-")
+        if not (digits.isascii() and digits.isdecimal()) or len(digits) > 18 or not lowest <= int(text) <= highest:
+            raise UsageError(f"{text!a} is out of range: a whole number from {lowest} to {highest}")
+        return int(text)
+
+    return Kind(metavar, parse)
+
+
+def choice(*values: str) -> Kind:
+    """A kind for one word of several."""
+
+    def parse(text: str) -> str:
+        if text.lower() not in values:
+            raise UsageError(f"{text!a} is none of {', '.join(values)}")
+        return text.lower()
+
+    return Kind("|".join(values), parse, lambda start: [(value, "") for value in values if value.startswith(start)])
+
+
+def _octal(text: str) -> int:
+    if not 1 <= len(text) <= 4 or not set(text) <= set("01234567") or int(text, 8) > 0o777:
+        raise UsageError(f"{text!a} is no file mode: three octal digits such as 600")
+    return int(text, 8)
+
+
+FLAG = Kind()
+TEXT = Kind("TEXT")
+SECONDS = Kind("S", _seconds)
+MODE = Kind("MODE", _octal)
+FAMILY = Kind("F", str, lambda start: names.FAMILIES.complete(start))
+TYPE = Kind("T", str, lambda start: names.TYPES.complete(start))
+PROTOCOL = Kind("P", str, lambda start: names.PROTOCOLS.complete(start))
+PORT = number("PORT", 0, 65535)
+
+
+class Option(NamedTuple):
+    """One option of the command line, as the field of a plan carries it."""
+
+    field: str
+    names: tuple[str, ...]
+    kind: Kind
+    group: str
+    help: str
+    multiple: bool
+    first: bool
+    """Shown by ``--help`` itself, not only by ``--help GROUP``."""
+    default: object
+
+
+def option(
+    *flags: str,
+    help: str,
+    group: str,
+    kind: Kind = FLAG,
+    default: object = None,
+    multiple: bool = False,
+    first: bool = False,
+) -> Any:
+    """A field of a plan that is an option of the command line."""
+    if kind is FLAG and default is None:
+        default = False
+    if multiple:
+        default = ()
+    return dataclasses.field(
+        default=default,
+        metadata={"flags": flags, "kind": kind, "group": group, "help": help, "multiple": multiple, "first": first},
+    )
+
+
+def options(plan: type[Any]) -> Iterator[Option]:
+    """The options of a plan class, in the order of their fields."""
+    for field in dataclasses.fields(plan):
+        about = field.metadata
+        if about:
+            yield Option(
+                field.name,
+                about["flags"],
+                about["kind"],
+                about["group"],
+                about["help"],
+                about["multiple"],
+                about["first"],
+                field.default,
+            )
+
+
+# eq and repr are never used and cost a millisecond of start-up for a plan of forty fields.
+plan = dataclasses.dataclass(frozen=True, eq=False, repr=False)
+
+
+@plan
+class Plan:
+    """What all four commands take. Texts are as typed: what depends on another option is parsed in ``socket_spec``."""
+
+    family: str | None = option(
+        "--family", kind=FAMILY, group="socket", first=True, help="address family, name or number (default INET)"
+    )
+    type: str | None = option(
+        "--type", kind=TYPE, group="socket", first=True, help="socket type, flags joined by + (default STREAM)"
+    )
+    proto: str | None = option(
+        "--proto", kind=PROTOCOL, group="socket", first=True, help="protocol within the family (default 0)"
+    )
+    fileno: str | None = option(
+        "--fileno", kind=Kind("N"), group="socket", first=True, help="adopt this file descriptor; it is never closed"
+    )
+    quiet: bool = option("-q", "--quiet", group="output", first=True, help="no story; errors and losses are still said")
+    verbose: bool = option("-v", "--verbose", group="output", first=True, help="say everything, every system call too")
+    json: bool = option("--json", group="output", first=True, help="JSON: the report on stdout, the story on stderr")
+
+    def socket_spec(self) -> SocketSpec:
+        """The four parameters, parsed.
+
+        Raises:
+            UsageError: see ``SocketSpec.parse``.
+        """
+        return SocketSpec.parse(self.family, self.type, self.proto, self.fileno)

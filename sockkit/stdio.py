@@ -1,0 +1,99 @@
+"""The standard streams as they were lent to us: read and written without changing them.
+
+O_NONBLOCK belongs to the open file and so also to the shell that lent it; a pipe or a terminal that we open anew through
+/proc has flags of its own. Where that is not possible (no /proc, no permission), writes to a pipe are cut to what poll's
+"writable" promises.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import stat
+from typing import NamedTuple
+
+from sockkit import syscalls
+from sockkit.events import Env
+
+PIPE_BUF: int = getattr(select, "PIPE_BUF", 512)
+
+
+class LocalEnd(NamedTuple):
+    """One of our two ends.
+
+    Attributes:
+        fd: what to wait on.
+        read, write: one of them; see ``syscalls.Read`` and ``Write``.
+        terminal: a person sits there.
+        always: a regular file or the like, which is never waited for.
+        opened: the descriptor to close afterwards, or None if nothing was opened.
+    """
+
+    fd: int
+    read: syscalls.Read | None
+    write: syscalls.Write | None
+    terminal: bool
+    always: bool
+    opened: int | None
+
+    def close(self) -> None:
+        """Give back what was opened; the descriptor that was lent stays open."""
+        if self.opened is not None:
+            os.close(self.opened)
+
+
+def reserve() -> None:
+    """Open /dev/null on whichever of the descriptors 0 to 2 are closed, so that no socket ever becomes one of them."""
+    while True:
+        fd = os.open(os.devnull, os.O_RDWR)
+        if fd > 2:
+            os.close(fd)
+            return
+        os.set_inheritable(fd, True)
+
+
+def same_terminal(one: int, other: int) -> bool:
+    """True if both are the same terminal."""
+    try:
+        if not (os.isatty(one) and os.isatty(other)):
+            return False
+        return os.path.sameopenfile(one, other) or os.fstat(one).st_rdev == os.fstat(other).st_rdev
+    except OSError:
+        return False
+
+
+def _waited_for(fd: int) -> bool:
+    mode = os.fstat(fd).st_mode
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or (stat.S_ISCHR(mode) and os.isatty(fd))
+
+
+def open_input(env: Env) -> LocalEnd:
+    """Our input. Raises OSError if it is no open descriptor."""
+    fd = env.stdin
+    read = syscalls.file_reader(env, fd)
+    return LocalEnd(fd, read, None, os.isatty(fd), not _waited_for(fd), None)
+
+
+def open_output(env: Env) -> LocalEnd:
+    """Our output, made so that a write never blocks where the system can do that."""
+    fd = env.stdout
+    mode = os.fstat(fd).st_mode
+    terminal = os.isatty(fd)
+    if stat.S_ISSOCK(mode) and syscalls.DONTWAIT:
+        return LocalEnd(fd, None, syscalls.socket_writer(env, fd), False, False, None)
+    if (stat.S_ISFIFO(mode) or terminal) and hasattr(os, "get_blocking") and os.get_blocking(fd):
+        try:
+            flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+            opened = os.open(f"/proc/self/fd/{fd}", flags)
+        except OSError:
+            return LocalEnd(fd, None, syscalls.file_writer(env, fd, PIPE_BUF), terminal, False, None)
+        return LocalEnd(opened, None, syscalls.file_writer(env, opened), terminal, False, opened)
+    return LocalEnd(fd, None, syscalls.file_writer(env, fd), terminal, not _waited_for(fd), None)
+
+
+def is_socket(fd: int) -> bool:
+    """True if the descriptor is open and a socket."""
+    try:
+        return stat.S_ISSOCK(os.fstat(fd).st_mode)
+    except OSError:
+        return False

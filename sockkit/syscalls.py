@@ -1,0 +1,474 @@
+"""One function per system call: the one place that makes or configures a socket.
+
+Each takes the ``Env`` first. Where its observer wants ``CALLS`` (``-v``), the call is timed and told with its arguments and
+result; where it does not, nothing is made for it. Errors are passed on as they come: naming what was being done is the
+caller's part (``errors.SystemRefusal``).
+
+For the calls on the hot path (``receiver``, ``sender``, …) the observed or the bare function is chosen once, when a
+conversation begins.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from sockkit import names
+from sockkit.addresses import format_address
+from sockkit.errors import UsageError
+from sockkit.events import Call, Env, Interest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sockkit.sockopts import SockOption
+    from sockkit.spec import SocketSpec
+
+T = TypeVar("T")
+QUIET = Env(0, 1, lambda event: None, Interest(0), lambda: 0.0)
+"""Nobody looks: for calls from Python (``sockkit.probe``) that bring no surroundings of their own."""
+Address = Any
+"""A socket address as Python has it: a tuple, str or bytes, by family."""
+
+DONTWAIT: int = getattr(socket, "MSG_DONTWAIT", 0)
+"""O_NONBLOCK belongs to the open file, which an adopted socket shares with whoever lent it; this flag is ours alone.
+0 where the platform lacks it (Windows): there only our own sockets, which are non-blocking, are served."""
+LARGEST = 2**31 - 1
+LINUX = sys.platform == "linux"
+SO_PROTOCOL: int | None = getattr(socket, "SO_PROTOCOL", 38 if LINUX else None)
+SO_DOMAIN: int | None = getattr(socket, "SO_DOMAIN", 39 if LINUX else None)
+TRUNC: int = getattr(socket, "MSG_TRUNC", 0) if LINUX else 0
+"""As a flag of recv(2) it returns a message's true length; only Linux has that meaning."""
+INTERNET = frozenset(getattr(socket, name) for name in ("AF_INET", "AF_INET6") if hasattr(socket, name))
+AF_INET6: int | None = getattr(socket, "AF_INET6", None)
+SIOCOUTQ = 0x5411
+FIONREAD = 0x541B
+
+
+def observed(
+    env: Env, name: str, fd: int | None, arguments: Callable[[], tuple[object, ...]], call: Callable[[], T]
+) -> T:
+    """Make a call and tell the observer of it, if it asked to be told."""
+    if not env.interest & Interest.CALLS:
+        return call()
+    begun = env.clock()
+    try:
+        result = call()
+    except Exception as error:
+        env.observer(Call(begun, name, fd, arguments(), None, error, env.clock() - begun))
+        raise
+    shown: object = result.fileno() if isinstance(result, socket.socket) else result
+    env.observer(Call(begun, name, fd, arguments(), shown, None, env.clock() - begun))
+    return result
+
+
+# ---- making sockets
+
+
+def _parameters(spec: SocketSpec) -> dict[str, int]:
+    """What to hand to ``socket.socket``.
+
+    Raises:
+        UsageError: a number that cannot reach the kernel. It carries the exception that Python raises for it.
+    """
+    given = {name: value for name, value in zip(spec._fields, spec, strict=True) if value is not None}
+    for name, value in given.items():
+        option = f"--{name}"
+        if name == "fileno" and value > LARGEST:
+            # Python 3.11 cuts fileno to a C int without a word: 2**32 would adopt fd 0. Hence no call here.
+            raise UsageError(f"{value} is too large: a file descriptor is at most {LARGEST}", option=option)
+        if value > LARGEST or (name == "fileno" and value < 0):
+            try:
+                socket.socket(**{name: value}).detach()  # cannot succeed: these never reach the kernel
+            except (OverflowError, ValueError, OSError) as error:
+                limit = f"at most {LARGEST}" if value > 0 else "0 or more"
+                raise UsageError(f"{value} never reaches the kernel: it is {limit}", option=option, cause=error) from error
+        if value < 0:
+            told = (
+                "Python takes -1 for 'not given', so it never reaches the kernel"
+                if value == -1
+                else "negative numbers are not asked for"
+            )
+            raise UsageError(f"{value}: {told}; 0 to {LARGEST} do", option=option)
+    return given
+
+
+def make(env: Env, spec: SocketSpec) -> socket.socket:
+    """socket(2): a new socket, close-on-exec as Python makes them all.
+
+    With ``spec.fileno`` nothing is made: that descriptor is adopted, and the caller must ``detach()`` it.
+
+    Raises:
+        UsageError: parameters that Python refuses before it asks the kernel.
+        OSError: the kernel's refusal.
+    """
+    given = _parameters(spec)
+    family = 2 if spec.family is None else spec.family
+
+    def arguments() -> tuple[object, ...]:
+        if spec.fileno is not None:
+            return tuple(f"{name}={value}" for name, value in given.items())
+        return (
+            names.FAMILIES.name(family) or family,
+            names.TYPES.label(spec.type if spec.type is not None else 1).partition(" (")[0],
+            (names.protocols(family).name(spec.proto) or spec.proto) if spec.proto else 0,
+        )
+
+    return observed(env, "socket", spec.fileno, arguments, lambda: socket.socket(**given))
+
+
+@contextmanager
+def adopted(env: Env, spec: SocketSpec) -> Iterator[socket.socket]:
+    """A socket object over a descriptor that is not ours: never closed by us, whatever happens."""
+    sock = make(env, spec)
+    try:
+        yield sock
+    finally:
+        sock.detach()
+
+
+def identity(sock: socket.socket) -> Identity:
+    """What the kernel says that a socket is: SO_DOMAIN, SO_TYPE, SO_PROTOCOL (socket(7)).
+
+    macOS and Windows have no SO_DOMAIN or SO_PROTOCOL by these names: None there.
+    """
+
+    def ask(option: int | None) -> int | None:
+        if option is None:
+            return None
+        try:
+            return sock.getsockopt(socket.SOL_SOCKET, option)
+        except OSError:
+            return None
+
+    return Identity(ask(SO_DOMAIN), ask(socket.SO_TYPE), ask(SO_PROTOCOL))
+
+
+class Identity(NamedTuple):
+    """Family, type and protocol as the kernel reports them; None where it cannot say."""
+
+    family: int | None
+    type: int | None
+    proto: int | None
+
+
+def base_type(type: int | None) -> int:
+    """A socket type without its flags; None: the default, SOCK_STREAM."""
+    return int(socket.SOCK_STREAM) if type is None else names.TYPES.parts(type)[0]
+
+
+def close(env: Env, sock: socket.socket) -> None:
+    """close(2)."""
+    fd = sock.fileno()
+    observed(env, "close", fd, lambda: (fd,), sock.close)
+
+
+# ---- addresses and connections
+
+
+def bind(env: Env, sock: socket.socket, address: Address) -> None:
+    """bind(2)."""
+    fd = sock.fileno()
+    observed(env, "bind", fd, lambda: (fd, format_address(sock.family, address)), lambda: sock.bind(address))
+
+
+def listen(env: Env, sock: socket.socket, backlog: int | None = None) -> None:
+    """listen(2); None: Python's own choice, min(SOMAXCONN, 128)."""
+    fd = sock.fileno()
+    if backlog is None:
+        observed(env, "listen", fd, lambda: (fd, min(socket.SOMAXCONN, 128)), sock.listen)
+    else:
+        observed(env, "listen", fd, lambda: (fd, backlog), lambda: sock.listen(backlog))
+
+
+def accept(env: Env, sock: socket.socket) -> tuple[socket.socket, Address]:
+    """accept(2). The new socket copies the listener's ``proto`` attribute, and is close-on-exec."""
+    if not env.interest & Interest.CALLS:
+        return sock.accept()
+    fd = sock.fileno()
+    begun = env.clock()
+    try:
+        new, address = sock.accept()
+    except OSError as error:
+        if not isinstance(error, BlockingIOError):
+            env.observer(Call(begun, "accept", fd, (fd,), None, error, env.clock() - begun))
+        raise
+    peer = format_address(sock.family, address)
+    env.observer(Call(begun, "accept", fd, (fd, peer), new.fileno(), None, env.clock() - begun))
+    return new, address
+
+
+def connect(env: Env, sock: socket.socket, address: Address) -> None:
+    """connect(2). On a non-blocking socket BlockingIOError means: under way."""
+    fd = sock.fileno()
+    observed(env, "connect", fd, lambda: (fd, format_address(sock.family, address)), lambda: sock.connect(address))
+
+
+def shutdown_sending(env: Env, sock: socket.socket) -> None:
+    """shutdown(2) with SHUT_WR: over TCP, a FIN after all that was sent."""
+    fd = sock.fileno()
+    observed(env, "shutdown", fd, lambda: (fd, "SHUT_WR"), lambda: sock.shutdown(socket.SHUT_WR))
+
+
+def local_address(sock: socket.socket) -> Address:
+    """getsockname(2), or None where there is none or Python cannot read this family's."""
+    try:
+        return sock.getsockname()
+    except OSError:
+        return None
+
+
+def peer_address(sock: socket.socket) -> Address:
+    """getpeername(2), or None where it is not connected or Python cannot read this family's."""
+    try:
+        return sock.getpeername()
+    except OSError:
+        return None
+
+
+def not_blocking(env: Env, sock: socket.socket) -> None:
+    """fcntl O_NONBLOCK. Only for sockets that are ours: the flag belongs to the open file, not to the descriptor."""
+    fd = sock.fileno()
+    observed(env, "fcntl", fd, lambda: (fd, "F_SETFL", "O_NONBLOCK"), lambda: sock.setblocking(False))
+
+
+# ---- options
+
+
+def set_option(env: Env, sock: socket.socket, option: SockOption, value: int | bytes) -> None:
+    """setsockopt(2)."""
+    fd = sock.fileno()
+    level, number = option.level_number, option.number
+    if level is None or number is None:
+        raise UsageError(f"this platform has no {option.name}", option="--set")
+    observed(
+        env, "setsockopt", fd, lambda: (fd, option.level, option.name, value), lambda: sock.setsockopt(level, number, value)
+    )
+
+
+def set_int(env: Env, sock: socket.socket, level: str, name: str, value: int) -> None:
+    """setsockopt(2) for an option that a command needs itself, by its names in Python's ``socket``."""
+    fd = sock.fileno()
+    numbers = getattr(socket, level), getattr(socket, name)
+    observed(env, "setsockopt", fd, lambda: (fd, level, name, value), lambda: sock.setsockopt(*numbers, value))
+
+
+def v6_only(sock: socket.socket) -> bool:
+    """IPV6_V6ONLY: an IPv6 socket without it serves IPv4 too (ipv6(7), RFC 3493 section 5.3)."""
+    try:
+        return bool(sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY))
+    except (OSError, AttributeError):
+        return True
+
+
+def answers(env: Env, family: int, type: int, address: Address) -> bool:
+    """True if somebody listens there: the only sure way to tell a live Unix socket from a stale path is to connect."""
+    sock = socket.socket(family, type)
+    try:
+        sock.setblocking(False)
+        connect(env, sock, address)
+    except BlockingIOError:
+        return True
+    except OSError as error:
+        return error.errno != errno.ECONNREFUSED
+    finally:
+        close(env, sock)
+    return True
+
+
+def get_option(env: Env, sock: socket.socket, option: SockOption) -> int | bytes:
+    """getsockopt(2), raw: bytes, or an int where the option's row says so.
+
+    Raises:
+        OSError: the kernel's refusal; ENOPROTOOPT too where this platform lacks the option.
+    """
+    fd = sock.fileno()
+    level, number = option.level_number, option.number
+    if level is None or number is None:
+        raise OSError(errno.ENOPROTOOPT, os.strerror(errno.ENOPROTOOPT))
+    size = option.read_size(sock.family)
+    get: Callable[[], int | bytes] = lambda: sock.getsockopt(level, number, *([size] if size else []))  # noqa: E731
+    return observed(env, "getsockopt", fd, lambda: (fd, option.level, option.name), get)
+
+
+def pending_error(sock: socket.socket) -> OSError | None:
+    """SO_ERROR, which reading clears: only for sockets that are ours."""
+    number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    return OSError(number, os.strerror(number)) if number else None
+
+
+def _queue(sock: socket.socket, request: int) -> int | None:
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return None
+    try:
+        return int.from_bytes(fcntl.ioctl(sock.fileno(), request, b"\0\0\0\0"), "little")
+    except OSError:
+        return None
+
+
+def send_queue(sock: socket.socket) -> int | None:
+    """Bytes that the peer's kernel (TCP) or the peer (Unix) has not taken yet: SIOCOUTQ, tcp(7), unix(7). None: unknown."""
+    return _queue(sock, SIOCOUTQ) if LINUX else None
+
+
+def receive_queue(sock: socket.socket) -> int | None:
+    """Bytes that wait to be received: FIONREAD (on UDP, the size of the next datagram). None: unknown."""
+    return _queue(sock, FIONREAD) if LINUX else None
+
+
+# ---- data: functions that are chosen once for a conversation
+
+Read = Callable[[memoryview], int]
+"""Fills the front of a buffer; returns how much. Raises BlockingIOError where nothing is there yet."""
+Write = Callable[["memoryview | bytes"], int]
+"""Hands over the front of a buffer; returns how much of it. Raises BlockingIOError where nothing fits now."""
+
+
+def _watched(env: Env, name: str, fd: int, call: Callable[[Any], int]) -> Callable[[Any], int]:
+    if not env.interest & Interest.CALLS:
+        return call
+
+    def watched(data: Any) -> int:
+        begun = env.clock()
+        try:
+            result = call(data)
+        except BlockingIOError:
+            raise  # not an outcome: the loop asks again when there is one
+        except OSError as error:
+            env.observer(Call(begun, name, fd, (fd, len(data)), None, error, env.clock() - begun))
+            raise
+        env.observer(Call(begun, name, fd, (fd, len(data)), result, None, env.clock() - begun))
+        return result
+
+    return watched
+
+
+def receiver(env: Env, sock: socket.socket) -> Read:
+    """recv(2) into a buffer, never blocking. 0 is the end of a stream, or an empty message."""
+    receive_into, flags = sock.recv_into, DONTWAIT
+    return _watched(env, "recv", sock.fileno(), lambda buffer: receive_into(buffer, 0, flags))
+
+
+def message_receiver(env: Env, sock: socket.socket) -> Read:
+    """recv(2) with MSG_TRUNC: the true length of the message, which may be more than the buffer took (recv(2)).
+
+    Elsewhere than on Linux the flag does not do that: there a message that fills the buffer counts as cut.
+    """
+    flags = DONTWAIT | TRUNC
+    receive_into = sock.recv_into
+    return _watched(env, "recv", sock.fileno(), lambda buffer: receive_into(buffer, 0, flags))
+
+
+def sender(env: Env, sock: socket.socket) -> Write:
+    """send(2), never blocking."""
+    send, flags = sock.send, DONTWAIT
+    return _watched(env, "send", sock.fileno(), lambda data: send(data, flags))
+
+
+def from_receiver(env: Env, sock: socket.socket) -> Callable[[memoryview], tuple[int, Address]]:
+    """recvfrom(2) with MSG_TRUNC: (true length, sender's address); see ``message_receiver``."""
+    flags = DONTWAIT | TRUNC
+    receive_from = sock.recvfrom_into
+    if not env.interest & Interest.CALLS:
+        return lambda buffer: receive_from(buffer, 0, flags)
+    fd = sock.fileno()
+
+    def watched(buffer: memoryview) -> tuple[int, Address]:
+        begun = env.clock()
+        try:
+            size, address = receive_from(buffer, 0, flags)
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            env.observer(Call(begun, "recvfrom", fd, (fd, len(buffer)), None, error, env.clock() - begun))
+            raise
+        sender = format_address(sock.family, address)
+        env.observer(Call(begun, "recvfrom", fd, (fd, len(buffer), sender), size, None, env.clock() - begun))
+        return size, address
+
+    return watched
+
+
+def to_sender(env: Env, sock: socket.socket) -> Callable[[memoryview | bytes, Address], int]:
+    """sendto(2), never blocking."""
+    send_to, flags = sock.sendto, DONTWAIT
+    if not env.interest & Interest.CALLS:
+        return lambda data, address: send_to(data, flags, address)
+    fd = sock.fileno()
+
+    def watched(data: memoryview | bytes, address: Address) -> int:
+        def arguments() -> tuple[object, ...]:
+            return (fd, len(data), format_address(sock.family, address))
+
+        return observed(env, "sendto", fd, arguments, lambda: send_to(data, flags, address))
+
+    return watched
+
+
+def send_urgent(env: Env, sock: socket.socket, data: bytes) -> int:
+    """send(2) with MSG_OOB: over TCP only the last byte of ``data`` is urgent (tcp(7))."""
+    fd = sock.fileno()
+    flags = socket.MSG_OOB | DONTWAIT
+    return observed(env, "send", fd, lambda: (fd, len(data), "MSG_OOB"), lambda: sock.send(data, flags))
+
+
+def receive_urgent(env: Env, sock: socket.socket) -> bytes:
+    """recv(2) with MSG_OOB: the urgent byte. Raises OSError EINVAL where none waits, or it was read before."""
+    fd = sock.fileno()
+    return observed(env, "recv", fd, lambda: (fd, 1, "MSG_OOB"), lambda: sock.recv(1, socket.MSG_OOB | DONTWAIT))
+
+
+def file_reader(env: Env, fd: int) -> Read:
+    """read(2) from a file, pipe or terminal."""
+    if not hasattr(os, "readv"):  # Windows
+
+        def read(buffer: memoryview) -> int:
+            data = os.read(fd, len(buffer))
+            buffer[: len(data)] = data
+            return len(data)
+
+        return _watched(env, "read", fd, read)
+    readv = os.readv
+    return _watched(env, "read", fd, lambda buffer: readv(fd, (buffer,)))
+
+
+def file_writer(env: Env, fd: int, most: int | None = None) -> Write:
+    """write(2) to a file, pipe or terminal, at most ``most`` bytes at a time where that is given.
+
+    A blocking pipe that poll calls writable still blocks a write of more than PIPE_BUF bytes (pipe(7)).
+    """
+    write = os.write
+    if most is None:
+        return _watched(env, "write", fd, lambda data: write(fd, data))
+    return _watched(env, "write", fd, lambda data: write(fd, data[:most]))
+
+
+def socket_writer(env: Env, fd: int) -> Write:
+    """send(2) to a descriptor that was lent and is a socket (stdout under inetd): never blocking, never closed."""
+
+    def write(data: memoryview | bytes) -> int:
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fd)  # send(2) asks none of the three
+        try:
+            return sock.send(data, DONTWAIT)
+        finally:
+            sock.detach()
+
+    return _watched(env, "send", fd, write)
+
+
+# ---- surroundings
+
+
+def notify(env: Env, path: str, message: bytes) -> None:
+    """One datagram to a service manager's socket (sd_notify(3)). Its absence is not our failure."""
+    address: str | bytes = "\0" + path[1:] if path.startswith("@") else path
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        fd = sock.fileno()
+        observed(env, "sendto", fd, lambda: (fd, message, path), lambda: sock.sendto(message, address))

@@ -1,0 +1,962 @@
+"""The table of socket options, held against the kernel under our feet."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sockkit import sockopts
+from sockkit.errors import UsageError
+from sockkit.sockopts import OPTIONS, Kind, Moment, SockOption, applicable, find, parse_setting
+
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="measured on Linux")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+# ---- real sockets
+
+MAIN = {
+    "tcp4": ("AF_INET", "SOCK_STREAM", 0),
+    "udp4": ("AF_INET", "SOCK_DGRAM", 0),
+    "tcp6": ("AF_INET6", "SOCK_STREAM", 0),
+    "udp6": ("AF_INET6", "SOCK_DGRAM", 0),
+    "unix stream": ("AF_UNIX", "SOCK_STREAM", 0),
+    "unix dgram": ("AF_UNIX", "SOCK_DGRAM", 0),
+}
+MORE = {
+    "unix seqpacket": ("AF_UNIX", "SOCK_SEQPACKET", 0),
+    "udplite4": ("AF_INET", "SOCK_DGRAM", 136),
+    "udplite6": ("AF_INET6", "SOCK_DGRAM", 136),
+    "mptcp4": ("AF_INET", "SOCK_STREAM", 262),
+    "mptcp6": ("AF_INET6", "SOCK_STREAM", 262),
+    "raw4": ("AF_INET", "SOCK_RAW", 1),
+    "raw6": ("AF_INET6", "SOCK_RAW", 58),
+    "netlink": ("AF_NETLINK", "SOCK_RAW", 0),
+    "packet": ("AF_PACKET", "SOCK_RAW", 0),
+    "vsock": ("AF_VSOCK", "SOCK_STREAM", 0),
+}
+KINDS_OF_SOCKET = MAIN | MORE
+
+
+def make(which: str) -> socket.socket:
+    family, type, proto = KINDS_OF_SOCKET[which]
+    if not hasattr(socket, family):
+        pytest.skip(f"no {family} in Python's socket")
+    try:
+        sock = socket.socket(getattr(socket, family), getattr(socket, type), proto)
+    except OSError as error:
+        pytest.skip(f"no {which} socket here: {error}")
+    if family == "AF_INET6":
+        try:
+            sock.bind(("::1", 0))
+        except OSError as error:
+            pytest.skip(f"no IPv6 here: {error}")
+        finally:
+            sock.close()
+        sock = socket.socket(getattr(socket, family), getattr(socket, type), proto)
+    return sock
+
+
+@contextmanager
+def connected(which: str) -> Iterator[socket.socket]:
+    """A socket with a peer."""
+    with ExitStack() as stack:
+        sock = stack.enter_context(make(which))
+        if sock.family == socket.AF_UNIX:
+            one, other = socket.socketpair(sock.family, sock.type)
+            stack.enter_context(other)
+            yield stack.enter_context(one)
+            return
+        peer = stack.enter_context(make(which))
+        peer.bind(("::1" if sock.family == socket.AF_INET6 else "127.0.0.1", 0))
+        if sock.type == socket.SOCK_STREAM:
+            peer.listen(7)
+        sock.connect(peer.getsockname()[:2])
+        yield sock
+
+
+def as_reported(sock: socket.socket) -> tuple[int, int, int]:
+    return tuple(sock.getsockopt(socket.SOL_SOCKET, number) for number in (39, 3, 38))  # type: ignore[return-value]
+
+
+def read(sock: socket.socket, option: SockOption) -> object:
+    assert option.level_number is not None and option.number is not None
+    size = option.read_size(sock.family)
+    if size:
+        return option.decode(sock.getsockopt(option.level_number, option.number, size))
+    return option.decode(sock.getsockopt(option.level_number, option.number))
+
+
+def write(sock: socket.socket, text: str) -> None:
+    option, value, _ = parse_setting(text)
+    assert option.level_number is not None and option.number is not None
+    sock.setsockopt(option.level_number, option.number, value)
+
+
+def refused_as_declared(option: SockOption, error: OSError, *, setting: bool = False) -> bool:
+    """Whether the row says that this may happen. EOPNOTSUPP has two names."""
+    name = errno.errorcode[error.errno or 0].replace("ENOTSUP", "EOPNOTSUPP")
+    return name in option.refusals or (setting and bool(option.privilege) and name in ("EPERM", "EACCES"))
+
+
+def read_or_declared(sock: socket.socket, option: SockOption) -> object:
+    """The value, or None if the refusal is one that the row declares."""
+    try:
+        return read(sock, option)
+    except OSError as error:
+        assert refused_as_declared(option, error), f"{option.name}: {error}"
+        return None
+
+
+def check_shown(option: SockOption, value: object) -> None:
+    if option.name == "SO_PEERPIDFD" and isinstance(value, int):
+        os.close(value)
+    assert json.loads(json.dumps(value)) == value
+    assert not (isinstance(value, dict) and "bytes" in value), f"{option.name} came in an unknown size: {value}"
+    text = option.show(value)
+    assert text and text == text.strip() and text.isprintable()
+
+
+@linux
+@pytest.mark.parametrize("which", KINDS_OF_SOCKET)
+def test_every_applicable_option_reads(which: str) -> None:
+    with make(which) as sock:
+        options = applicable(*as_reported(sock))
+        assert len(options) > 10
+        for option in options:
+            value = read_or_declared(sock, option)
+            if value is not None:
+                check_shown(option, value)
+
+
+@linux
+@pytest.mark.parametrize("which", MAIN)
+def test_every_applicable_option_reads_on_a_connected_socket(which: str) -> None:
+    with connected(which) as sock:
+        for option in applicable(*as_reported(sock)):
+            if option.name in ("IP_MTU", "IPV6_MTU"):
+                assert isinstance(read(sock, option), int)
+                continue
+            value = read_or_declared(sock, option)
+            if value is not None:
+                check_shown(option, value)
+
+
+@linux
+@pytest.mark.parametrize("which", KINDS_OF_SOCKET)
+def test_defaults_are_true(which: str) -> None:
+    with make(which) as sock:
+        asked = as_reported(sock)
+        for option in applicable(*asked):
+            default = option.default_on(*asked)
+            if default is not None:
+                value = read_or_declared(sock, option)
+                assert value is None or value == default, option.name
+                assert type(value) is type(default) or value is None
+
+
+@linux
+@pytest.mark.parametrize("which", ["tcp4", "udp4", "tcp6", "udp6"])
+def test_sysctls_give_fresh_sockets_their_values(which: str) -> None:
+    looked = 0
+    with make(which) as sock:
+        for option in applicable(*as_reported(sock)):
+            path = Path("/proc/sys", option.sysctl.replace(".", "/"))
+            if not option.sysctl or " " in option.sysctl or not path.exists():
+                continue
+            value = read_or_declared(sock, option)
+            text = path.read_text().strip()
+            assert value is None or value == (text if isinstance(value, str) else int(text)), option.name
+            looked += 1
+    assert looked
+
+
+HARMLESS = {
+    "SO_SNDBUF": "8192",
+    "SO_RCVBUF": "8192",
+    "SO_RCVLOWAT": "2",
+    "SO_SNDTIMEO": "2.5",
+    "SO_RCVTIMEO": "2.5",
+    "SO_LINGER": "on,5",
+    "SO_PRIORITY": "5",
+    "SO_MARK": "7",
+    "SO_BINDTODEVICE": "lo",
+    "SO_PEEK_OFF": "3",
+    "SO_INCOMING_CPU": "0",
+    "SO_BUSY_POLL": "0",
+    "SO_MAX_PACING_RATE": "1000000",
+    "IP_TTL": "33",
+    "IP_TOS": "0x10",
+    "IP_MTU_DISCOVER": "do",
+    "IP_LOCAL_PORT_RANGE": "40000-41000",
+    "IP_MULTICAST_IF": "127.0.0.1",
+    "IP_MULTICAST_TTL": "3",
+    "IPV6_UNICAST_HOPS": "33",
+    "IPV6_TCLASS": "0x10",
+    "IPV6_MTU": "1280",
+    "IPV6_MTU_DISCOVER": "do",
+    "IPV6_MULTICAST_IF": "1",
+    "IPV6_MULTICAST_HOPS": "3",
+    "TCP_MAXSEG": "1000",
+    "TCP_KEEPIDLE": "61",
+    "TCP_KEEPINTVL": "7",
+    "TCP_KEEPCNT": "4",
+    "TCP_SYNCNT": "3",
+    "TCP_LINGER2": "11",
+    "TCP_DEFER_ACCEPT": "3",
+    "TCP_WINDOW_CLAMP": "70000",
+    "TCP_CONGESTION": "reno",
+    "TCP_USER_TIMEOUT": "5000",
+    "TCP_FASTOPEN": "5",
+    "TCP_NOTSENT_LOWAT": "4294967295",
+    "UDP_SEGMENT": "1000",
+    "UDPLITE_SEND_CSCOV": "20",
+    "UDPLITE_RECV_CSCOV": "20",
+    "SO_VM_SOCKETS_BUFFER_SIZE": "100000",
+    "SO_VM_SOCKETS_BUFFER_MIN_SIZE": "1000",
+    "SO_VM_SOCKETS_BUFFER_MAX_SIZE": "5000000000",
+}
+"""A value for each settable option that is no switch."""
+
+GOT = {
+    "SO_SNDBUF": 16384,
+    "SO_RCVBUF": 16384,
+    "IPV6_MTU": None,  # what was set is not what is read
+}
+"""What the kernel makes of it, where it is not what was asked."""
+
+
+def test_there_is_a_harmless_value_for_every_settable_option() -> None:
+    assert HARMLESS.keys() == {
+        option.name for option in OPTIONS if option.settable and option.kind is not sockopts.BOOL
+    }
+
+
+@linux
+@pytest.mark.parametrize("which", KINDS_OF_SOCKET)
+def test_every_settable_option_sets_and_reads_back(which: str) -> None:
+    tried = 0
+    with make(which) as sock:
+        asked_of = as_reported(sock)
+        for option in applicable(*asked_of):
+            if not option.settable or (which == "vsock" and not option.kind.plain):
+                continue
+            before = read_or_declared(sock, option)
+            text = HARMLESS.get(option.name) or ("off" if before is True else "on")
+            try:
+                write(sock, f"{option.name}={text}")
+            except OSError as error:
+                if refused_as_declared(option, error, setting=True):
+                    continue
+                raise AssertionError(f"{option.name}={text}: {error}") from error
+            tried += 1
+            got = read_or_declared(sock, option)
+            _, raw, asked = parse_setting(f"{option.name}={text}")
+            expected = GOT.get(option.name, option.decode(raw))
+            if option.name in ("SO_RCVTIMEO", "SO_SNDTIMEO"):
+                assert got == {"seconds": 2, "microseconds": 500000}
+            elif expected is not None:
+                assert got == expected, option.name
+                if option.name not in GOT:
+                    assert option.show(got) == asked
+    assert tried > 2
+
+
+@linux
+def test_read_only_options_refuse_to_be_set() -> None:
+    for which in ("tcp4", "unix stream"):
+        with make(which) as sock:
+            for option in applicable(*as_reported(sock)):
+                if option.moment is Moment.NEVER:
+                    assert option.level_number is not None and option.number is not None
+                    with pytest.raises(OSError) as caught:
+                        sock.setsockopt(option.level_number, option.number, 1)
+                    assert caught.value.errno in (errno.ENOPROTOOPT, errno.EINVAL), option.name
+
+
+# ---- what the rows say about moments, and about what the kernel makes of values
+
+
+def after(which: str, *settings: str) -> dict[str, object]:
+    """The values of a fresh socket's options after these settings."""
+    with make(which) as sock:
+        for setting in settings:
+            write(sock, setting)
+        return {s.partition("=")[0]: read(sock, find(s.partition("=")[0])) for s in settings}
+
+
+@linux
+@pytest.mark.parametrize(
+    ("which", "setting", "got"),
+    [
+        ("udp4", "SO_RCVLOWAT=0", 1),
+        ("udp4", "SO_RCVLOWAT=-1", 2**31 - 1),
+        ("tcp4", "IP_TOS=0xff", 0xFC),
+        ("udp4", "IP_TOS=0x1ff", 0xFF),
+        ("tcp6", "IPV6_TCLASS=0xff", 0xFC),
+        ("udp6", "IPV6_TCLASS=-1", 0),
+        ("udp4", "IP_MULTICAST_TTL=-1", 1),
+        ("udp6", "IPV6_MULTICAST_HOPS=-1", 1),
+        ("tcp4", "TCP_LINGER2=300", 120),
+        ("tcp4", "TCP_LINGER2=-5", -1),
+        ("tcp4", "TCP_DEFER_ACCEPT=2", 3),
+        ("tcp4", "TCP_DEFER_ACCEPT=64", 127),
+        ("udplite4", "UDPLITE_SEND_CSCOV=1", 8),
+        ("udplite4", "UDPLITE_RECV_CSCOV=-1", 8),
+        ("udplite4", "UDPLITE_SEND_CSCOV=70000", 65535),
+        ("vsock", "SO_VM_SOCKETS_BUFFER_SIZE=1", 128),
+        ("vsock", "SO_VM_SOCKETS_BUFFER_SIZE=1000000", 262144),
+        ("udp4", "SO_MAX_PACING_RATE=unlimited", "unlimited"),
+    ],
+)
+def test_what_the_kernel_makes_of_a_value(which: str, setting: str, got: object) -> None:
+    assert list(after(which, setting).values()) == [got]
+
+
+@linux
+@pytest.mark.parametrize(
+    ("which", "setting"),
+    [
+        ("tcp4", "TCP_KEEPIDLE=0"),
+        ("tcp4", "TCP_KEEPIDLE=32768"),
+        ("tcp4", "TCP_KEEPINTVL=32768"),
+        ("tcp4", "TCP_KEEPCNT=128"),
+        ("tcp4", "TCP_SYNCNT=128"),
+        ("tcp4", "TCP_MAXSEG=32768"),
+        ("tcp4", "IP_TTL=0"),
+        ("tcp4", "IP_TTL=256"),
+        ("udp4", "UDP_SEGMENT=65536"),
+        ("udp4", "IP_MTU_DISCOVER=6"),
+        ("udp4", "IP_MULTICAST_TTL=256"),
+        ("udp6", "IPV6_UNICAST_HOPS=256"),
+        ("udp6", "IPV6_TCLASS=256"),
+        ("udp6", "IPV6_MTU=1279"),
+    ],
+)
+def test_bounds_are_the_kernels(which: str, setting: str) -> None:
+    """We let the value through; the kernel says no."""
+    with make(which) as sock, pytest.raises(OSError) as caught:
+        write(sock, setting)
+    assert caught.value.errno == errno.EINVAL
+
+
+@linux
+@pytest.mark.parametrize(("option", "smallest"), [("SO_SNDBUF", 4608), ("SO_RCVBUF", 2304)])
+def test_smallest_buffers(option: str, smallest: int) -> None:
+    got = after("udp4", f"{option}=1")[option]
+    assert isinstance(got, int) and got > 2
+    if sys.maxsize > 2**32 and os.uname().machine in ("x86_64", "aarch64"):
+        assert got == smallest
+    assert f"at least {smallest}" in find(option).kernel
+
+
+@linux
+def test_timeouts_are_rounded_up_to_a_tick() -> None:
+    got = after("udp4", "SO_RCVTIMEO=1.000001")["SO_RCVTIMEO"]
+    assert isinstance(got, dict)
+    assert got["seconds"] == 1 and 1 <= got["microseconds"] <= 10_000
+
+
+@linux
+def test_tos_sets_priority() -> None:
+    with make("tcp4") as sock:
+        write(sock, "IP_TOS=0x10")
+        assert read(sock, find("SO_PRIORITY")) == 6
+
+
+@linux
+@pytest.mark.parametrize("which", ["tcp6", "udp6"])
+def test_v6only_has_its_moment(which: str) -> None:
+    assert find("IPV6_V6ONLY").moment is Moment.BEFORE_BIND
+    with make(which) as sock:
+        write(sock, "IPV6_V6ONLY=on")
+        sock.bind(("::1", 0))
+        with pytest.raises(OSError) as caught:
+            write(sock, "IPV6_V6ONLY=on")
+        assert caught.value.errno == errno.EINVAL
+
+
+@linux
+def test_maxseg_and_fastopen_have_their_moment() -> None:
+    assert find("TCP_MAXSEG").moment is find("TCP_FASTOPEN").moment is Moment.BEFORE_CONNECT
+    with connected("tcp4") as sock:
+        own = read(sock, find("TCP_MAXSEG"))
+        write(sock, "TCP_MAXSEG=1000")
+        assert read(sock, find("TCP_MAXSEG")) == own != 1000
+        with pytest.raises(OSError) as caught:
+            write(sock, "TCP_FASTOPEN=5")
+        assert caught.value.errno == errno.EINVAL
+
+
+@linux
+@pytest.mark.parametrize("which", MAIN)
+def test_what_may_be_set_any_time_may_be_set_when_connected(which: str) -> None:
+    with connected(which) as sock:
+        for option in applicable(*as_reported(sock)):
+            if option.settable and option.moment is Moment.ANY:
+                try:
+                    write(sock, f"{option.name}={HARMLESS.get(option.name, 'on')}")
+                except OSError as error:
+                    assert refused_as_declared(option, error, setting=True), (option.name, error)
+
+
+# ---- structures
+
+
+@linux
+def test_tcp_info_of_a_connection_and_of_a_listener() -> None:
+    info = find("TCP_INFO")
+    with make("tcp4") as fresh:
+        value = read(fresh, info)
+        assert isinstance(value, dict) and value["state"] == "CLOSE"
+    with connected("tcp4") as sock:
+        value = read(sock, info)
+        assert isinstance(value, dict)
+        assert value["state"] == "ESTABLISHED" and value["ca_state"] == "Open"
+        assert value["pmtu"] == read(sock, find("IP_MTU"))
+        assert value["advmss"] > 500 and value["rtt"] > 0
+        assert "unacked" in value and "accept_queue" not in value
+        shown = info.show(value)
+        assert shown.startswith("state ESTABLISHED, ca_state Open, ")
+        assert f"rtt {value['rtt']} us" in shown
+    with make("tcp4") as listener, make("tcp4") as caller:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(7)
+        caller.connect(listener.getsockname())
+        value = read(listener, info)
+        assert isinstance(value, dict)
+        assert (value["state"], value["accept_queue"], value["backlog"]) == ("LISTEN", 1, 7)
+        assert "unacked" not in value and "sacked" not in value
+
+
+@linux
+def test_tcp_info_counts_what_was_sent() -> None:
+    with connected("tcp4") as sock:
+        sock.sendall(b"x" * 1000)
+        value = read(sock, find("TCP_INFO"))
+        assert isinstance(value, dict)
+        if "bytes_sent" in value:
+            assert value["bytes_sent"] == 1000
+            assert value["snd_wnd"] > 1000
+        assert value["options"].split() == sorted(value["options"].split(), key=value["options"].index)
+        assert ("wscale" in value["options"]) == bool(value["snd_wscale"] or value["rcv_wscale"])
+
+
+def test_tcp_info_of_older_kernels_is_shorter() -> None:
+    raw = bytes([1, 0, 0, 0, 0, 7, 0x73 if sys.byteorder == "little" else 0x37, 0]) + bytes(96)
+    info = sockopts.TCP_INFO.decode(raw)
+    assert isinstance(info, dict)
+    assert list(info)[-1] == "total_retrans"
+    assert info["options"] == "timestamps sack wscale"
+    assert (info["snd_wscale"], info["rcv_wscale"]) == (3, 7)
+    assert sockopts.TCP_INFO.size == 232
+
+
+@linux
+def test_meminfo_agrees_with_the_buffers() -> None:
+    with make("udp4") as sock:
+        value = read(sock, find("SO_MEMINFO"))
+        assert isinstance(value, dict)
+        assert value["rcvbuf"] == read(sock, find("SO_RCVBUF"))
+        assert value["sndbuf"] == read(sock, find("SO_SNDBUF"))
+        assert value["drops"] == 0
+
+
+@linux
+def test_peer_of_a_socketpair_is_ourselves() -> None:
+    option = find("SO_PEERCRED")
+    with connected("unix stream") as sock:
+        value = read(sock, option)
+        assert value == {"pid": os.getpid(), "uid": os.getuid(), "gid": os.getgid()}
+        assert option.show(value) == f"pid {os.getpid()} uid {os.getuid()} gid {os.getgid()}"
+    with make("unix stream") as sock:
+        assert option.show(read(sock, option)) == "none"
+
+
+@linux
+def test_reading_changes() -> None:
+    """Reading SO_ERROR clears it."""
+    assert {option.name for option in OPTIONS if option.reading_changes} == {"SO_ERROR", "SO_PEERPIDFD"}
+    with make("udp4") as sock, make("udp4") as gone:
+        gone.bind(("127.0.0.1", 0))
+        address = gone.getsockname()
+        gone.close()
+        sock.connect(address)
+        sock.send(b"anybody?")
+        sock.setblocking(False)
+        option = find("SO_ERROR")
+        value = read(sock, option)
+        assert value == errno.ECONNREFUSED
+        assert option.show(value) == f"Connection refused [ECONNREFUSED {errno.ECONNREFUSED}]"
+        assert option.show(read(sock, option)) == "none"
+
+
+# ---- the table itself
+
+
+def test_rows_are_unique_and_whole() -> None:
+    assert len({option.name for option in OPTIONS}) == len(OPTIONS)
+    numbers = [(option.level_number, option.number) for option in OPTIONS if option.number is not None]
+    assert len(set(numbers)) == len(numbers)
+    for option in OPTIONS:
+        assert option.meaning and option.source and option.kind.name, option.name
+        assert option.unit in {"", "bytes", "bytes per second", "seconds", "milliseconds", "microseconds"}
+        for text in (option.meaning, option.kernel, option.privilege):
+            assert not text.endswith(".") and text == text.strip()
+        assert all(hasattr(errno, name) for name in option.refusals) or sys.platform == "win32"
+        assert option.privilege == "" or option.privilege.startswith("CAP_")
+        if option.moment is Moment.NEVER:
+            assert option.default is None and not option.settable
+        else:
+            assert option.settable and option.kind.syntax
+        if option.default is not None:
+            assert option.show(option.default)
+            json.dumps(option.default)
+
+
+@linux
+def test_every_row_is_for_some_socket() -> None:
+    sockets = {
+        (getattr(socket, f), getattr(socket, t), p or {1: 6, 2: 17}[getattr(socket, t)] if "INET" in f else p)
+        for f, t, p in KINDS_OF_SOCKET.values()
+        if hasattr(socket, f)
+    }
+    assert {o.name for s in sockets for o in applicable(*s)} == {o.name for o in OPTIONS if o.number is not None}
+
+
+def names(*asked: int) -> set[str]:
+    return {option.name for option in applicable(*asked)}
+
+
+@linux
+def test_applicable_takes_what_the_kernel_reports() -> None:
+    tcp, udp, unix = names(2, 1, 6), names(2, 2, 17), names(1, 1, 0)
+    assert "TCP_NODELAY" in tcp and "TCP_NODELAY" not in udp | unix
+    assert "UDP_CORK" in udp and "UDP_CORK" not in tcp | unix
+    assert "SO_PEERCRED" in unix and "SO_PEERCRED" not in tcp | udp
+    assert "IP_TTL" in tcp & udp & names(10, 1, 6) and "IP_TTL" not in unix | names(10, 3, 58)
+    assert "IPV6_V6ONLY" in names(10, 2, 17) and "IPV6_V6ONLY" not in tcp
+    assert "SO_RCVBUF" in tcp & udp & unix & names(16, 3, 0) & names(9999, 1, 0)
+    assert not names(40, 1, 0) & {"SO_RCVTIMEO", "SO_MEMINFO"}
+    assert "UDPLITE_SEND_CSCOV" in names(2, 2, 136) - udp
+
+
+def test_numbers_are_pythons() -> None:
+    for option in OPTIONS:
+        exported = getattr(socket, option.name, None)
+        if exported is not None and option.number is not None:
+            assert option.number == exported
+    for option in OPTIONS:
+        if option.number is not None and hasattr(socket, option.level):
+            assert option.level_number == getattr(socket, option.level)
+
+
+HIDING = """
+import json, socket, sys
+for name in dir(socket):
+    if name.startswith(("SO_", "TCP_", "IP_", "IPV6_", "UDP", "NETLINK_", "AF_VSOCK", "AF_NETLINK", "SOCK_SEQ")):
+        delattr(socket, name)
+{more}
+from sockkit import sockopts
+for row in sockopts.OPTIONS:
+    for asked in ((2, 1, 6), (10, 2, 17), (1, 1, 0)):
+        row.default_on(*asked)
+sockopts.applicable(2, 1, 6)
+try:
+    sockopts.parse_setting("TCP_CORK")
+except sockopts.UsageError as error:
+    print(error, file=sys.stderr)
+print(json.dumps({{row.name: row.number for row in sockopts.OPTIONS}}))
+"""
+
+
+def hidden(more: str = "") -> tuple[dict[str, int | None], str]:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", HIDING.format(more=more)],
+        capture_output=True,
+        check=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    return json.loads(done.stdout), done.stderr
+
+
+@linux
+def test_numbers_of_the_table_are_pythons() -> None:
+    """With Python's constants hidden, the table's own numbers come to light."""
+    numbers, _ = hidden()
+    checked = 0
+    for name, number in numbers.items():
+        if hasattr(socket, name) and number is not None:
+            assert number == getattr(socket, name), name
+            checked += 1
+    assert checked > 40
+    assert numbers["SO_COOKIE"] == 57 and numbers["SO_VM_SOCKETS_BUFFER_SIZE"] is None
+
+
+def test_elsewhere_no_number_is_invented() -> None:
+    numbers, said = hidden("sys.platform = 'freebsd14'")
+    assert set(numbers.values()) == {None}
+    assert "this platform has no TCP_CORK" in said
+
+
+@linux
+def test_other_architectures_number_sol_socket_otherwise() -> None:
+    numbers, _ = hidden("socket.SOL_SOCKET = 0xffff")
+    assert numbers["SO_RCVBUF"] is None and numbers["TCP_CORK"] == 3
+
+
+def test_import_is_cheap() -> None:
+    code = "import sys, socket, typing, struct, sockkit.errors as e; a = set(sys.modules); import sockkit.sockopts;"
+    code += "print(*(set(sys.modules) - a))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        check=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert done.stdout.split() == ["sockkit.sockopts"]
+
+
+# ---- find
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        ("SO_RCVBUF", "SO_RCVBUF"),
+        ("so_rcvbuf", "SO_RCVBUF"),
+        ("rcvbuf", "SO_RCVBUF"),
+        (" RcvBuf ", "SO_RCVBUF"),
+        ("nodelay", "TCP_NODELAY"),
+        ("v6only", "IPV6_V6ONLY"),
+        ("linger", "SO_LINGER"),
+        ("linger2", "TCP_LINGER2"),
+        ("user-timeout", "TCP_USER_TIMEOUT"),
+        ("send_cscov", "UDPLITE_SEND_CSCOV"),
+        ("buffer_size", "SO_VM_SOCKETS_BUFFER_SIZE"),
+        ("cap_ack", "NETLINK_CAP_ACK"),
+    ],
+)
+def test_find(typed: str, name: str) -> None:
+    assert find(typed).name == name
+
+
+@pytest.mark.parametrize(
+    ("typed", "several"),
+    [("mtu", "IP_MTU or IPV6_MTU"), ("cork", "TCP_CORK or UDP_CORK"), ("recverr", "IP_RECVERR or IPV6_RECVERR")],
+)
+def test_find_asks_which(typed: str, several: str) -> None:
+    with pytest.raises(UsageError, match=several) as caught:
+        find(typed)
+    assert caught.value.option == "--set"
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("SO_RCVBUFF", "SO_RCVBUF"), ("nodely", "TCP_NODELAY"), ("keepalives", "SO_KEEPALIVE")]
+)
+def test_find_knows_what_was_meant(typed: str, meant: str) -> None:
+    with pytest.raises(UsageError, match=f"no socket option is called '{typed}'") as caught:
+        find(typed)
+    assert caught.value.hint is not None and meant in caught.value.hint and caught.value.option == "--set"
+
+
+def test_find_points_to_numbers() -> None:
+    with pytest.raises(UsageError) as caught:
+        find("qqqqqqqq")
+    assert caught.value.hint is not None and "LEVEL:NUMBER" in caught.value.hint
+
+
+def test_find_by_number() -> None:
+    option = find("6:1")
+    assert (option.name, option.level_number, option.number, option.kind) == ("6:1", 6, 1, sockopts.INT)
+    assert option.settable and option.show(5) == "5"
+    assert (find("0x6:0x1").level_number, find("0x6:0x1").number) == (6, 1)
+    assert option not in OPTIONS
+    error = find("SO_ERROR")
+    assert find(f"{error.level_number}:{error.number}").reading_changes
+    for bad in ("6:", ":1", "6:x", "6:1:2", "-1:2", "6:2147483648", ":"):
+        with pytest.raises(UsageError, match="LEVEL:NUMBER"):
+            find(bad)
+
+
+@linux
+def test_a_number_can_be_set() -> None:
+    with make("tcp4") as sock:
+        write(sock, "6:1=1")
+        assert read(sock, find("TCP_NODELAY")) is True
+
+
+# ---- parse_setting
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "value", "asked"),
+    [
+        ("SO_RCVBUF=4096", "SO_RCVBUF", 4096, "4096 bytes"),
+        ("rcvbuf = 0x1000", "SO_RCVBUF", 4096, "4096 bytes"),
+        ("rcvbuf=-1", "SO_RCVBUF", -1, "-1 bytes"),
+        ("rcvbuf=0010", "SO_RCVBUF", 10, "10 bytes"),
+        ("keepalive", "SO_KEEPALIVE", 1, "on"),
+        ("keepalive=off", "SO_KEEPALIVE", 0, "off"),
+        ("nodelay=YES", "TCP_NODELAY", 1, "on"),
+        ("6:1=5", "6:1", 5, "5"),
+    ],
+)
+def test_parse_setting(text: str, name: str, value: int, asked: str) -> None:
+    option, given_value, shown = parse_setting(text)
+    assert (option.name, given_value, shown) == (name, value, asked)
+
+
+@linux
+@pytest.mark.parametrize(
+    ("text", "size", "asked"),
+    [
+        ("linger=on,5", 8, "on, 5 s"),
+        ("linger=OFF", 8, "off"),
+        ("rcvtimeo=2.5", 16, "2.5 s"),
+        ("rcvtimeo=3", 16, "3 s"),
+        ("rcvtimeo=0", 16, "none"),
+        ("rcvtimeo=0.000001", 16, "0.000001 s"),
+        ("congestion=cubic", 5, "cubic"),
+        ("bindtodevice=", 0, "none"),
+        ("multicast_if=192.0.2.1", 0, ""),
+        ("max_pacing_rate=1000", 8, "1000 bytes per second"),
+        ("max_pacing_rate=unlimited", 8, "unlimited"),
+        ("local_port_range=40000-41000", 4, "40000-41000"),
+        ("local_port_range=0-0", 4, "the system's"),
+    ],
+)
+def test_parse_setting_of_structures(text: str, size: int, asked: str) -> None:
+    if text.startswith("multicast_if"):
+        with pytest.raises(UsageError, match="IP_MULTICAST_IF or IPV6_MULTICAST_IF"):
+            parse_setting(text)
+        text, size, asked = "ip_" + text, 4, "192.0.2.1"
+    _, value, shown = parse_setting(text)
+    assert isinstance(value, bytes)
+    assert (len(value), shown) == (size, asked)
+
+
+def test_unsigned_ints_reach_setsockopt_as_the_same_bits() -> None:
+    _, value, asked = parse_setting("TCP_NOTSENT_LOWAT=4294967295")
+    assert (value, asked) == (-1, "4294967295 bytes")
+
+
+def test_words_and_numbers_of_path_mtu_discovery() -> None:
+    assert parse_setting("IP_MTU_DISCOVER=do")[1:] == parse_setting("IP_MTU_DISCOVER=2")[1:] == (2, "do")
+    assert parse_setting("IP_MTU_DISCOVER=9")[1:] == (9, "9")
+
+
+@linux
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("SO_RCVBUF=lots", "SO_RCVBUF (bytes) takes an integer, -2147483648 to 2147483647: got 'lots'"),
+        ("SO_RCVBUF=", "SO_RCVBUF (bytes) takes an integer, -2147483648 to 2147483647: got ''"),
+        ("SO_RCVBUF", "SO_RCVBUF (bytes) takes an integer, -2147483648 to 2147483647: say SO_RCVBUF=VALUE"),
+        ("SO_RCVBUF=2147483648", "got '2147483648'; 2147483648 does not fit, -2147483648 to 2147483647 does"),
+        ("SO_RCVBUF=1.5", "got '1.5'"),
+        ("TCP_NODELAY=2", "TCP_NODELAY takes on or off: got '2'"),
+        ("linger=5", "SO_LINGER (seconds) takes off, or on,SECONDS: got '5'"),
+        ("linger=on", "takes off, or on,SECONDS: got 'on'; the seconds are missing"),
+        ("linger=on,-1", "got 'on,-1'"),
+        ("linger=on,", "got 'on,'"),
+        ("rcvtimeo=-0.5", "got '-0.5'"),
+        ("rcvtimeo=1.0000001", "six decimals"),
+        ("congestion=waytoolongforthekernel", "22 bytes are too many"),
+        ("congestion=a\0b", "a NUL would end it early"),
+        ("congestion=\ud83d", "takes at most 15 bytes of text"),
+        ("ip_multicast_if=1.2.3", "takes an IPv4 address"),
+        ("ip_multicast_if=1.2.3.256", "takes an IPv4 address"),
+        ("local_port_range=40000", "takes LOW-HIGH"),
+        ("local_port_range=1-65536", "65536 does not fit"),
+        ("so_type=1", "SO_TYPE (socket type) can only be read"),
+        ("tcp_info", "TCP_INFO (facts about the connection) can only be read"),
+        ("TCP_NOTSENT_LOWAT=-1", "0 to 4294967295"),
+        ("TCP_KEEPIDLE=1" + "0" * 5000, "got '1000"),
+        ("", "no socket option is called ''"),
+        ("=5", "no socket option is called ''"),
+    ],
+)
+def test_parse_setting_says_what_is_wrong_and_what_would_be_right(text: str, says: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_setting(text)
+    assert says in str(caught.value)
+    assert caught.value.option == "--set"
+
+
+def test_a_wrong_value_gets_the_row_as_a_hint() -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_setting("TCP_KEEPCNT=many")
+    assert caught.value.hint == "TCP_KEEPCNT: unanswered probes that end the connection; 1 to 127"
+
+
+ANY_SETTING = st.one_of(
+    st.text(),
+    st.builds(
+        "{}{}{}".format,
+        st.sampled_from([option.name for option in OPTIONS] + ["6:1", "mtu", "keepalive", "linger", "0:"]),
+        st.sampled_from(["", "=", " = ", ":"]),
+        st.one_of(
+            st.text(),
+            st.integers().map(str),
+            st.sampled_from(["on", "off", "on,5", "1.5", "cubic", "1-2", "127.0.0.1", "do"]),
+            st.from_regex(r"[-+]?[0-9]{0,4}([.,:x-][0-9]{0,7}){0,4}"),
+        ),
+    ),
+)
+
+
+@given(ANY_SETTING)
+def test_parse_setting_raises_only_usage_errors(text: str) -> None:
+    try:
+        option, value, asked = parse_setting(text)
+    except UsageError as error:
+        assert error.option == "--set" and str(error)
+        return
+    assert option.settable and isinstance(value, (int, bytes)) and asked
+    if isinstance(value, int):
+        assert -(2**63) <= value < 2**63
+        assert option.kind.size == 0 or -(2**31) <= value < 2**31
+
+
+# ---- kinds
+
+KINDS = {option.kind.name: option.kind for option in OPTIONS}
+
+TYPED: dict[str, st.SearchStrategy[str]] = {
+    "bool": st.sampled_from(["on", "off"]),
+    "linger": st.one_of(st.just("off"), st.integers(0, 2**16 - 1).map("on,{}".format)),
+    "timeval": st.builds(
+        "{}.{:06}".format, st.integers(0, 2**31 // 1000 - 1), st.integers(0, 999).map(lambda n: n * 1000)
+    ),
+    "string": st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=3),
+    "rate": st.integers(0, 2**32 - 2).map(str),
+    "IPv4 address": st.ip_addresses(v=4).map(str),
+    "port range": st.builds("{}-{}".format, st.integers(0, 65535), st.integers(0, 65535)),
+    "64-bit size": st.integers(0, 2**64 - 1).map(str),
+    "64-bit id": st.integers(0, 2**64 - 1).map(str),
+    "unsigned int": st.integers(0, 2**32 - 1).map(str),
+    "unsigned int, shown in hex": st.integers(0, 2**32 - 1).map(hex),
+}
+SIGNED = st.integers(-(2**31), 2**31 - 1).map(str)
+
+
+def test_typed_names_are_kinds() -> None:
+    assert TYPED.keys() <= KINDS.keys()
+
+
+@given(st.data())
+@pytest.mark.parametrize("name", [kind.name for kind in KINDS.values() if kind.encode])
+def test_what_is_typed_comes_back(name: str, data: st.DataObject) -> None:
+    kind = KINDS[name]
+    text = data.draw(TYPED.get(name, SIGNED))
+    assert kind.encode is not None
+    raw = kind.encode(text)
+    value = kind.decode(raw)
+    assert json.loads(json.dumps(value)) == value
+    if name == "string":
+        assert value == text and len(raw) < kind.size
+        return
+    assert len(raw) == (kind.size or 8) or sys.platform == "win32"
+    if isinstance(value, bool):
+        assert value == (text == "on")
+    elif isinstance(value, int):
+        assert value == int(text, 0)
+    elif name == "linger":
+        assert value == {"on": text != "off", "seconds": int(text.partition(",")[2] or 0)}
+    elif name == "timeval":
+        assert isinstance(value, dict)
+        assert math.isclose(value["seconds"] + value["microseconds"] / 1e6, float(text))
+        assert kind.show(value) == (f"{float(text):.6f}".rstrip("0").rstrip(".") + " s" if float(text) else "none")
+    elif name == "port range":
+        assert value == dict(zip(("low", "high"), map(int, text.split("-")), strict=True))
+    else:
+        assert value == text
+    # What is shown can be typed again, words for special values aside.
+    shown = kind.show(value)
+    if (
+        isinstance(value, int)
+        and "descriptor" not in name
+        and "errno" not in name
+        and not shown.startswith(("AF", "SO"))
+    ):
+        assert kind.encode(shown) == raw
+
+
+ONE_OF_EACH_KIND = list({option.kind.name: option for option in OPTIONS}.values())
+
+
+@given(st.binary(max_size=300))
+@pytest.mark.parametrize("option", ONE_OF_EACH_KIND, ids=lambda option: option.kind.name)
+def test_no_bytes_are_too_strange_to_show(option: SockOption, raw: bytes) -> None:
+    value = option.decode(raw)
+    json.dumps(value)
+    assert isinstance(option.show(value), str)
+
+
+def test_bytes_of_another_size_are_shown_as_they_are() -> None:
+    option = find("SO_PEERCRED")
+    value = option.decode(b"\x0a\x0b")
+    assert value == {"bytes": "0a0b"}
+    assert option.show(value) == "2 bytes, hex 0a0b"
+    assert find("SO_RCVBUF").show(find("SO_RCVBUF").decode(b"")) == "0 bytes, hex "
+
+
+def test_ints_of_other_sizes_are_ints() -> None:
+    """Some systems answer one byte for a TTL, eight on AF_VSOCK."""
+    ttl = find("IP_MULTICAST_TTL")
+    assert ttl.decode(b"\xff") == 255
+    assert ttl.decode((-1).to_bytes(4, sys.byteorder, signed=True)) == -1
+    assert ttl.decode(2**32 - 1) == -1
+    assert ttl.decode(5) == 5
+    assert find("SO_VM_SOCKETS_BUFFER_SIZE").decode(2**33) == 2**33
+    assert find("SO_REUSEADDR").decode(4) is True
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("SO_KEEPALIVE", True, "on"),
+        ("SO_RCVBUF", 212992, "212992 bytes"),
+        ("SO_RCVLOWAT", 1, "1 byte"),
+        ("TCP_KEEPIDLE", 5, "5 s"),
+        ("TCP_USER_TIMEOUT", 5, "5 ms"),
+        ("SO_BUSY_POLL", 5, "5 us"),
+        ("SO_MARK", 255, "0xff"),
+        ("SO_LINGER", {"on": True, "seconds": 0}, "on, 0 s"),
+        ("SO_LINGER", {"on": False, "seconds": 5}, "off"),
+        ("SO_DOMAIN", int(socket.AF_INET), "AF_INET"),
+        ("SO_DOMAIN", 9999, "9999"),
+        ("SO_TYPE", int(socket.SOCK_STREAM), "SOCK_STREAM"),
+        ("SO_TYPE", 9999, "9999"),
+        ("SO_PROTOCOL", 6, "6"),
+        ("SO_MAX_PACING_RATE", "unlimited", "unlimited"),
+        ("TCP_CONGESTION", "cubic", "cubic"),
+        ("SO_MEMINFO", {"rmem_alloc": 0, "drops": 3}, "rmem_alloc 0 bytes, drops 3 packets"),
+        ("SO_PEERPIDFD", 5, "fd 5"),
+    ],
+)
+def test_show(name: str, value: object, shown: str) -> None:
+    assert find(name).show(value) == shown
+
+
+def test_a_new_kind_and_a_new_row_need_nothing_else() -> None:
+    kind = Kind("shout", 3, bytes.decode, str.encode, str.upper, "text")
+    option = find("SO_KEEPALIVE")._replace(name="SO_SHOUT", kind=kind)
+    assert option.settable
+    assert option.show(option.decode(b"abc")) == "ABC"
