@@ -1,4 +1,4 @@
-"""sockkit lets you see sockets: make one from any family, type, protocol or descriptor, and watch what the kernel answers.
+"""sockkit lets you see sockets: make one, and watch what the kernel answers.
 
 The command line is ``sockkit``; from Python::
 
@@ -7,8 +7,8 @@ The command line is ``sockkit``; from Python::
     >>> found.ok, found.error.errno, found.why.rule
     (False, 93, 'protocol within type')
 
-Public here: ``SocketSpec``, ``probe`` → ``Probe``, ``inspect`` → ``Inspection``, the exceptions, ``Exit``. Everything loads when it
-is first used, since the command line starts by importing this package.
+Public here: ``SocketSpec``, ``probe`` → ``Probe``, ``inspect`` → ``Inspection``, the exceptions, ``Exit``.
+Everything loads when it is first used, since the command line starts by importing this package.
 """
 
 from __future__ import annotations

@@ -561,7 +561,7 @@ def _format_literal(address: object) -> str:
         return "(no address)"
     try:
         return escape(repr(address), backslash=False)
-    except Exception:  # noqa: BLE001 - somebody else's __repr__; an int with more digits than Python prints
+    except Exception:
         return f"({type(address).__name__})"
 
 

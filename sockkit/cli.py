@@ -58,10 +58,10 @@ FOREIGN = {
     "--send-only": "there is no --send-only: `> /dev/null` drops what is received",
     "--recv-only": "there is no --recv-only: `< /dev/null` gives no input",
 }
-"""Flags that other netcats have and sockkit has not, with the sockkit way. ``-l`` and ``--listen`` become a command to type."""
+"""Flags that other netcats have and sockkit has not, with the sockkit way. ``-l`` becomes a command to type."""
 
 
-class Value(click.ParamType):
+class Value(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.3 on
     """A ``Kind`` for click. What is wrong is said by our own UsageError, which passes through click."""
 
     def __init__(self, option: Option) -> None:
@@ -136,18 +136,16 @@ class Verb(click.Command):
         """Help as text: the most used options, or those of one group, or all of them."""
         if group not in ("", "all", *GROUPS):
             raise UsageError(f"{group!a} is no group of options: {', '.join(GROUPS)} and all are", option="--help")
-        lines = ["Usage: " + (line := _doc(self.plan))[0], *(line[1:] if not group else [])]
-        shown = [
-            (name, [row for row in self.rows if row.group == name and (group or row.first)])
-            for name in GROUPS
-            if group in ("", "all", name)
-        ]
-        for name, rows in shown:
-            if group and rows:
-                lines += ["", f"{name.capitalize()}:"]
-            elif not group and name == GROUPS[0]:
-                lines.append("")
-            lines += [_option_line(row) for row in rows]
+        doc = _doc(self.plan)
+        lines = [f"Usage: {doc[0]}"]
+        if group:
+            for name in GROUPS:
+                rows = [row for row in self.rows if row.group == name and group in (name, "all")]
+                if rows:
+                    lines += ["", f"{name.capitalize()}:", *map(_option_line, rows)]
+        else:
+            by_field = {row.field: row for row in self.rows}
+            lines += [*doc[1:], "", *(_option_line(by_field[field]) for field in self.plan.FIRST)]
         if not group:
             lines += ["", f"More: --help {', --help '.join(GROUPS)}, --help all"]
         return "\n".join(lines)
@@ -160,16 +158,13 @@ class Verb(click.Command):
         """Make the plan and run it."""
         address = given.pop("address")
         if address and not self.takes_address:
-            raise UsageError(f"{self.name} takes no address: {address[0]!a}", option="ADDRESS", hint=_meant(self.name, address))
+            hint = f"to see who answers there type: sockkit connect -z {' '.join(address)}"
+            raise UsageError(f"{self.name} takes no address: {address[0]!a}", option="ADDRESS", hint=hint)
         if self.takes_address:
             given["address"] = address
         plan = self.plan(**given)
         _check_habits(self.name or "", plan, address)
         return _run(self.name or "", plan, self.run)
-
-
-def _meant(command: str | None, address: Sequence[str]) -> str | None:
-    return f"to probe a peer type: sockkit connect -z {' '.join(address)}" if command == "probe" else None
 
 
 def _doc(plan: type[Plan]) -> list[str]:
@@ -185,7 +180,8 @@ def _option_line(row: Option) -> str:
 
 def _check_habits(command: str, plan: Plan, address: Sequence[str]) -> None:
     """What other netcats' flags would mean with a value that sockkit's do not take."""
-    if plan.quiet and len(address) > 1 and address[0].lstrip("-").isdecimal() and len(address) + (":" in address[-1]) > 2:
+    number_first = len(address) > 1 and address[0].removeprefix("-").isdecimal()
+    if plan.quiet and number_first and (len(address) == 3 or ":" in address[1]):
         rest = " ".join(address[1:])
         raise UsageError(
             "-q takes no value here: it silences the story. The end of stdin is passed on and the reply waited for anyway",
@@ -351,9 +347,7 @@ def _translated(error: click.ClickException, words: list[str]) -> UsageError:
     rest = [word for word in words if word not in COMMANDS]
     if isinstance(error, click.NoSuchOption):
         if name == "--listen" or (name.startswith("-") and not name.startswith("--") and "l" in name[1:2]):
-            return UsageError(
-                f"{name} is a command here", option=name, hint=f"type: {' '.join(_without_listen(rest))}"
-            )
+            return UsageError(f"{name} is a command here", option=name, hint=f"type: {' '.join(_without_listen(rest))}")
         if name in FOREIGN:
             return UsageError(FOREIGN[name], option=name)
         close = f": did you mean {', '.join(sorted(error.possibilities))}?" if error.possibilities else ""

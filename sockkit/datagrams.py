@@ -20,6 +20,7 @@ from sockkit.events import Closed, Data, Direction, Env, Failed, Interest, Level
 from sockkit.loop import READ, WRITE, Loop
 from sockkit.sessions import MESSAGE_SIZE, Settings
 from sockkit.stdio import LocalEnd
+from sockkit.text import TerminalEscaper
 
 REMEMBERED = 4096
 WAITING = 64
@@ -92,8 +93,6 @@ class Datagrams:
         self._moved = 0
         self._escape: Callable[[bytes], bytes] | None = None
         if sink is not None and sink.terminal and not settings.raw:
-            from sockkit.text import TerminalEscaper
-
             self._escape = TerminalEscaper().feed
         self._tell = bool(self.env.interest & Interest.DATA)
 
@@ -332,9 +331,7 @@ class Datagrams:
 
     def _close(self, peer: Peer) -> None:
         now = self.env.clock()
-        self.env.observer(
-            Closed(now, peer.number, peer.text, peer.sent, peer.received, now - peer.opened, None, None)
-        )
+        self.env.observer(Closed(now, peer.number, peer.text, peer.sent, peer.received, now - peer.opened, None, None))
 
     def close(self) -> None:
         """Say the sum of each peer. The socket is the caller's."""
@@ -347,5 +344,3 @@ class Datagrams:
                 self._lose(peer, len(data), "still waiting for the peer's queue at the end")
         for peer in self._peers.values():
             self._close(peer)
-
-

@@ -86,7 +86,9 @@ class Dialer:
         try:
             syscalls.connect(self.env, sock, resolved.address)
         except BlockingIOError as error:
-            if error.errno == errno.EAGAIN:  # a Unix socket whose accept queue is full, and nothing tells when it is not
+            if (
+                error.errno == errno.EAGAIN
+            ):  # a Unix socket whose accept queue is full, and nothing tells when it is not
                 syscalls.close(self.env, sock)
                 self._waiting.insert(0, resolved)
                 self._timer = self.loop.later(0.05, self.start)

@@ -28,7 +28,9 @@ class Resolution:
         fd: readable when it is over.
     """
 
-    def __init__(self, host: str, port: int, family: int | None, type: int, proto: int, *, numeric: bool = False) -> None:
+    def __init__(
+        self, host: str, port: int, family: int | None, type: int, proto: int, *, numeric: bool = False
+    ) -> None:
         """
         Args:
             host, port: port is checked by the caller: getaddrinfo wraps 65536 to 0 without a word (cpython#74896).

@@ -342,10 +342,6 @@ def _always(ask: Ask) -> bool:
     return True
 
 
-def _nothing(ask: Ask) -> str | None:
-    return None
-
-
 def _unknown_flags(ask: Ask) -> int:
     return ask.type & ~(TYPE_MASK | NONBLOCK | CLOEXEC)
 

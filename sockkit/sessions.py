@@ -35,6 +35,7 @@ from sockkit.events import (
 from sockkit.loop import ERROR, HANGUP, READ, URGENT, WRITE, Loop, Timer, hung_up
 from sockkit.relay import Lane, Relay, State
 from sockkit.stdio import LocalEnd
+from sockkit.text import TerminalEscaper
 
 BUFFER_SIZE = 256 * 1024
 """Bytes read at once. Larger than any datagram (65,507 over IPv4) and than a Unix socket's default send buffer."""
@@ -82,7 +83,18 @@ class Carrier:
         transform: changes bytes between source and sink (escaping for a terminal, CRLF); None: they pass as they are.
     """
 
-    __slots__ = ("_buffer", "_credit", "_pending", "_read", "_write", "lane", "session", "told_received", "told_sent", "transform")
+    __slots__ = (
+        "_buffer",
+        "_credit",
+        "_pending",
+        "_read",
+        "_write",
+        "lane",
+        "session",
+        "told_received",
+        "told_sent",
+        "transform",
+    )
 
     def __init__(self, session: Session, lane: Lane, read: syscalls.Read, write: syscalls.Write) -> None:
         self.session = session
@@ -185,10 +197,35 @@ class Messages:
         newline: what follows each message where the sink is a byte stream.
     """
 
-    __slots__ = ("_buffer", "_message_sink", "_partial", "_queue", "_read", "_rest", "_write", "lane", "lines", "newline", "received", "sent", "session", "told_received", "told_sent", "transform", "view")
+    __slots__ = (
+        "_buffer",
+        "_message_sink",
+        "_partial",
+        "_queue",
+        "_read",
+        "_rest",
+        "_write",
+        "lane",
+        "lines",
+        "newline",
+        "received",
+        "sent",
+        "session",
+        "told_received",
+        "told_sent",
+        "transform",
+        "view",
+    )
 
     def __init__(
-        self, session: Session, lane: Lane, read: syscalls.Read, write: syscalls.Write, *, limit: int, message_sink: bool
+        self,
+        session: Session,
+        lane: Lane,
+        read: syscalls.Read,
+        write: syscalls.Write,
+        *,
+        limit: int,
+        message_sink: bool,
     ) -> None:
         self.session = session
         self.lane = lane
@@ -349,7 +386,7 @@ class Session:
         self._pause = 0.001
         self._idle: Timer | None = None
         self._reply: Timer | None = None
-        self._escaper = None
+        self._escaper: TerminalEscaper | None = None
         self.inbound: Carrier | Messages
         self.outbound: Carrier | Messages | None = None
         self._make_carriers(messages)
@@ -371,8 +408,6 @@ class Session:
         else:
             self.inbound = Carrier(self, relay.inbound, read, write)
         if self.sink is not None and self.sink.terminal and not settings.raw:
-            from sockkit.text import TerminalEscaper
-
             self._escaper = TerminalEscaper()
             self.inbound.transform = self._escaper.feed
         if relay.outbound is not None:
@@ -558,7 +593,9 @@ class Session:
             if lane.over or self.closed:
                 return
             if lane.received == seen and not lane.wants_output:
-                self._note(Level.INFO, f"the peer ended; our input was still open, idle for {self.settings.after_end:g} s")
+                self._note(
+                    Level.INFO, f"the peer ended; our input was still open, idle for {self.settings.after_end:g} s"
+                )
                 lane.end()
                 self.update()
             else:
@@ -610,7 +647,9 @@ class Session:
         if first:
             self.env.observer(Failed(now, self.number, operation, error, None))
         if lost:
-            self.env.observer(Lost(now, self.number, lost if not self._counts_messages else 0, "not delivered to the peer"))
+            self.env.observer(
+                Lost(now, self.number, lost if not self._counts_messages else 0, "not delivered to the peer")
+            )
 
     @property
     def _counts_messages(self) -> bool:
@@ -701,9 +740,7 @@ class Session:
         now = self.env.clock()
         first = self.relay.first
         text = describe(self.error) if self.error is not None else None
-        self.env.observer(
-            Closed(now, self.number, self.peer, sent, received, now - self._opened, first, text)
-        )
+        self.env.observer(Closed(now, self.number, self.peer, sent, received, now - self._opened, first, text))
         self.on_close(self)
 
     @property

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import operator
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from sockkit import names
 from sockkit.errors import UsageError
@@ -149,8 +149,6 @@ class Option(NamedTuple):
     group: str
     help: str
     multiple: bool
-    first: bool
-    """Shown by ``--help`` itself, not only by ``--help GROUP``."""
     default: object
 
 
@@ -161,7 +159,6 @@ def option(
     kind: Kind = FLAG,
     default: object = None,
     multiple: bool = False,
-    first: bool = False,
 ) -> Any:
     """A field of a plan that is an option of the command line."""
     if kind is FLAG and default is None:
@@ -170,7 +167,7 @@ def option(
         default = ()
     return dataclasses.field(
         default=default,
-        metadata={"flags": flags, "kind": kind, "group": group, "help": help, "multiple": multiple, "first": first},
+        metadata={"flags": flags, "kind": kind, "group": group, "help": help, "multiple": multiple},
     )
 
 
@@ -186,7 +183,6 @@ def options(plan: type[Any]) -> Iterator[Option]:
                 about["group"],
                 about["help"],
                 about["multiple"],
-                about["first"],
                 field.default,
             )
 
@@ -199,21 +195,22 @@ plan = dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Plan:
     """What all four commands take. Texts are as typed: what depends on another option is parsed in ``socket_spec``."""
 
+    FIRST: ClassVar[tuple[str, ...]] = ("family", "type", "proto", "fileno", "quiet", "verbose", "json")
+    """The fields whose options ``--help`` shows by itself, in that order; the others are in ``--help GROUP``."""
+
     family: str | None = option(
-        "--family", kind=FAMILY, group="socket", first=True, help="address family, name or number (default INET)"
+        "--family", kind=FAMILY, group="socket", help="address family, name or number (default INET)"
     )
     type: str | None = option(
-        "--type", kind=TYPE, group="socket", first=True, help="socket type, flags joined by + (default STREAM)"
+        "--type", kind=TYPE, group="socket", help="socket type, flags joined by + (default STREAM)"
     )
-    proto: str | None = option(
-        "--proto", kind=PROTOCOL, group="socket", first=True, help="protocol within the family (default 0)"
-    )
+    proto: str | None = option("--proto", kind=PROTOCOL, group="socket", help="protocol within the family (default 0)")
     fileno: str | None = option(
-        "--fileno", kind=Kind("N"), group="socket", first=True, help="adopt this file descriptor; it is never closed"
+        "--fileno", kind=Kind("N"), group="socket", help="adopt this file descriptor; it is never closed"
     )
-    quiet: bool = option("-q", "--quiet", group="output", first=True, help="no story; errors and losses are still said")
-    verbose: bool = option("-v", "--verbose", group="output", first=True, help="say everything, every system call too")
-    json: bool = option("--json", group="output", first=True, help="JSON: the report on stdout, the story on stderr")
+    quiet: bool = option("-q", "--quiet", group="output", help="no story; errors and losses are still said")
+    verbose: bool = option("-v", "--verbose", group="output", help="say everything, every system call too")
+    json: bool = option("--json", group="output", help="JSON: the report on stdout, the story on stderr")
 
     def socket_spec(self) -> SocketSpec:
         """The four parameters, parsed.

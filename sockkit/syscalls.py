@@ -87,7 +87,9 @@ def _parameters(spec: SocketSpec) -> dict[str, int]:
                 socket.socket(**{name: value}).detach()  # cannot succeed: these never reach the kernel
             except (OverflowError, ValueError, OSError) as error:
                 limit = f"at most {LARGEST}" if value > 0 else "0 or more"
-                raise UsageError(f"{value} never reaches the kernel: it is {limit}", option=option, cause=error) from error
+                raise UsageError(
+                    f"{value} never reaches the kernel: it is {limit}", option=option, cause=error
+                ) from error
         if value < 0:
             told = (
                 "Python takes -1 for 'not given', so it never reaches the kernel"
@@ -247,7 +249,11 @@ def set_option(env: Env, sock: socket.socket, option: SockOption, value: int | b
     if level is None or number is None:
         raise UsageError(f"this platform has no {option.name}", option="--set")
     observed(
-        env, "setsockopt", fd, lambda: (fd, option.level, option.name, value), lambda: sock.setsockopt(level, number, value)
+        env,
+        "setsockopt",
+        fd,
+        lambda: (fd, option.level, option.name, value),
+        lambda: sock.setsockopt(level, number, value),
     )
 
 

@@ -377,7 +377,7 @@ def make() -> Iterator[Make]:
 
 def refusal(call: Callable[[], object]) -> str:
     """The name of the errno that a call gives."""
-    with pytest.raises(OSError) as caught:  # noqa: PT011  # which one is the question
+    with pytest.raises(OSError) as caught:  # which one is the question
         call()
     name = errno_name(caught.value.errno)
     assert name is not None, caught.value

@@ -46,15 +46,23 @@ class ConnectPlan(EndpointPlan):
       sockkit connect -u 127.0.0.1 5353 --lines
     """
 
+    FIRST = (
+        *("udp", "unix", "ipv4", "ipv6", "wait", "source", "source_port", "zero"),
+        *("family", "quiet", "verbose", "json"),
+    )
     address: tuple[str, ...] = ()
-    source: str | None = option("-s", "--source", kind=Kind("ADDR"), group="socket", first=True, help="source address")
-    source_port: int | None = option("-p", "--source-port", kind=PORT, group="socket", first=True, help="source port")
+    source: str | None = option("-s", "--source", kind=Kind("ADDR"), group="socket", help="source address")
+    source_port: int | None = option("-p", "--source-port", kind=PORT, group="socket", help="source port")
     connect_timeout: float | None = option(
         "--connect-timeout", kind=SECONDS, group="session", help="seconds for names and all addresses together (10)"
     )
-    zero: bool = option("-z", "--zero", group="session", first=True, help="only see whether somebody answers: no data")
+    zero: bool = option("-z", "--zero", group="session", help="only see whether somebody answers: no data")
     oob: bytes = option(
-        "--oob", kind=OOB, default=b"", group="data", help="send DATA out of band first (over TCP its last byte is urgent)"
+        "--oob",
+        kind=OOB,
+        default=b"",
+        group="data",
+        help="send DATA out of band first (over TCP its last byte is urgent)",
     )
 
 
@@ -215,7 +223,7 @@ class _Call:
         deadline = loop.later(self.timeout, on_timeout)
         try:
             found = resolve(loop, target, self.plan.spec_for(target.family or 0), numeric=self.plan.numeric)
-        except (OSError, UnicodeError, ValueError) as error:
+        except (OSError, UnicodeError, ValueError):
             if late:
                 error = timed_out(self.timeout)
             tip = "-n asks no name server" if self.plan.numeric else None
@@ -241,13 +249,13 @@ class _Call:
             raise Signalled(loop.signal)
         if dialer.socket is None:
             for text, resolved in dialer.pending():
-                error = timed_out(self.timeout)
-                tip = hint("connect", error, resolved.family, self.type, resolved.address)
-                env.observer(Failed(env.clock(), 0, f"connect to {text}", error, tip))
+                expired = timed_out(self.timeout)
+                tip = hint("connect", expired, resolved.family, self.type, resolved.address)
+                env.observer(Failed(env.clock(), 0, f"connect to {text}", expired, tip))
             dialer.cancel()
             if len(found) > 1 and dialer.failures:
-                resolved, error = dialer.failures[-1]
-                tip = hint("connect", error, resolved.family, self.type, resolved.address)
+                resolved, last = dialer.failures[-1]
+                tip = hint("connect", last, resolved.family, self.type, resolved.address)
                 if tip:
                     env.observer(Note(env.clock(), 0, Level.WARNING, tip))
         return dialer.socket

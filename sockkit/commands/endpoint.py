@@ -37,16 +37,16 @@ def _oob(text: str) -> bytes:
 class EndpointPlan(Plan):
     """The options of a conversation, on either side."""
 
-    ipv4: bool = option("-4", "--ipv4", group="socket", first=True, help="IPv4 only")
-    ipv6: bool = option("-6", "--ipv6", group="socket", first=True, help="IPv6 only")
-    udp: bool = option("-u", "--udp", group="socket", first=True, help="datagrams: UDP, or with -U Unix datagrams")
-    unix: bool = option("-U", "--unix", group="socket", first=True, help="Unix socket: the address is a path or @NAME")
+    ipv4: bool = option("-4", "--ipv4", group="socket", help="IPv4 only")
+    ipv6: bool = option("-6", "--ipv6", group="socket", help="IPv6 only")
+    udp: bool = option("-u", "--udp", group="socket", help="datagrams: UDP, or with -U Unix datagrams")
+    unix: bool = option("-U", "--unix", group="socket", help="Unix socket: the address is a path or @NAME")
     numeric: bool = option("-n", "--numeric", group="socket", help="ask no name server: addresses are numbers")
     settings: tuple[str, ...] = option(
         "--set", kind=Kind("NAME=VALUE"), group="socket", multiple=True, help="set a socket option, at its own moment"
     )
     wait: float | None = option(
-        "-w", "--wait", kind=SECONDS, group="session", first=True, help="both --connect-timeout and --idle-timeout"
+        "-w", "--wait", kind=SECONDS, group="session", help="both --connect-timeout and --idle-timeout"
     )
     idle_timeout: float | None = option(
         "--idle-timeout", kind=SECONDS, group="session", help="end with status 1 when nothing moved for S seconds"
@@ -255,4 +255,3 @@ def local_text(sock: socket.socket) -> str:
     from sockkit.addresses import format_address
 
     return format_address(sock.family, syscalls.local_address(sock))
-

@@ -27,8 +27,13 @@ class InspectPlan(Plan):
       sockkit inspect --fileno 3 3<>/dev/tcp/127.0.0.1/65432
     """
 
+    FIRST = (*Plan.FIRST, "settings")
     settings: tuple[str, ...] = option(
-        "--set", kind=Kind("NAME=VALUE"), group="socket", multiple=True, help="set a socket option of a new socket first"
+        "--set",
+        kind=Kind("NAME=VALUE"),
+        group="socket",
+        multiple=True,
+        help="set a socket option of a new socket first",
     )
 
 
@@ -238,9 +243,7 @@ def _identity_rows(found: Inspection, family: int) -> list[Row]:
             remark, mark = "the kernel chose it", "changed"
         elif field == "type" and true is not None and said != true:
             remark, mark = "flags are not part of SO_TYPE", "changed"
-        rows.append(
-            Row((field, label(field, said, belief.family), label(field, true, family), remark), mark)
-        )
+        rows.append(Row((field, label(field, said, belief.family), label(field, true, family), remark), mark))
     if any(lie.startswith("blocking") for lie in found.lies):
         says = "non-blocking" if belief.timeout == 0.0 else "blocking"
         rows.append(Row(("blocking", says, "blocking" if found.blocking else "non-blocking", "not true"), "error"))
@@ -307,11 +310,11 @@ def run(plan: InspectPlan, env: Env) -> Exit:
         found = inspect(spec, env, plan.settings)
     except OSError as error:
         if error.filename is not None and plan.settings:
-            raise SystemRefusal(f"set {error.filename}", error, hint=hint("setsockopt", error, spec.family, spec.type)) from error
+            raise SystemRefusal(
+                f"set {error.filename}", error, hint=hint("setsockopt", error, spec.family, spec.type)
+            ) from error
         if spec.fileno is not None:
             raise SystemRefusal(f"inspect fd {spec.fileno}", error, hint=hint("fileno", error, None, None)) from error
         raise SystemRefusal(call_text(spec), error, hint=creation_hint(spec, error)) from error
     env.observer(report(found, env.clock()))
     return Exit.OK
-
-

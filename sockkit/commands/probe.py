@@ -158,9 +158,7 @@ def nearest_working(env: Env, asked: Full) -> Iterator[SocketSpec]:
 def _candidates(asked: Full) -> Iterator[Full]:
     """Neighbours of a combination: another protocol, another type, another family, then two of them."""
     base, flags = names.TYPES.parts(asked.type)
-    known = [
-        row[:3] for row in rules.KNOWN if row.family == asked.family and rules.ANY not in (row.type, row.proto)
-    ]
+    known = [row[:3] for row in rules.KNOWN if row.family == asked.family and rules.ANY not in (row.type, row.proto)]
     types = [int(getattr(socket, f"SOCK_{name}")) for name in ("STREAM", "DGRAM", "SEQPACKET", "RAW")]
     families = [
         number
@@ -249,7 +247,12 @@ def asked_and_got(asked: SocketSpec, got: Identity | None, rewrites: tuple[tuple
         changed = changed and value != getattr(whole, field)
         rows.append(
             Row(
-                (field, wanted, shown if got is not None else "-", reasons.get(field, "not what was said" if changed else "")),
+                (
+                    field,
+                    wanted,
+                    shown if got is not None else "-",
+                    reasons.get(field, "not what was said" if changed else ""),
+                ),
                 "changed" if changed else "",
             )
         )
@@ -262,9 +265,7 @@ def report(found: Probe, time: float) -> Report:
     whole = full(spec)
     sections = []
     if found.error is None:
-        sections.append(
-            Section("", (), (Row(("repr", found.repr or "")), Row(("names", found.decoded or ""))))
-        )
+        sections.append(Section("", (), (Row(("repr", found.repr or "")), Row(("names", found.decoded or "")))))
         sections.append(asked_and_got(spec, found.got, found.rewrites))
     else:
         number = getattr(found.error, "errno", None)
@@ -353,5 +354,3 @@ def run(plan: ProbePlan, env: Env) -> Exit:
     found = probe(plan.socket_spec(), env)
     env.observer(report(found, env.clock()))
     return Exit.OK if found.ok else Exit.FAILED
-
-

@@ -54,18 +54,18 @@ class ServePlan(EndpointPlan):
       sockkit serve -u ::1 5353
     """
 
+    FIRST = ("udp", "unix", "port", "mode", "keep", "once", "wait", "family", "type", "quiet", "verbose", "json")
     address: tuple[str, ...] = ()
-    port: int | None = option("-p", "--port", kind=PORT, group="socket", first=True, help="port (65432; 0: any free one)")
+    port: int | None = option("-p", "--port", kind=PORT, group="socket", help="port (65432; 0: any free one)")
     mode: str = option(
         "--mode",
         kind=choice("echo", "discard", "pipe"),
         default="echo",
         group="session",
-        first=True,
         help="echo; discard; pipe: stdin and stdout for one client (nc -l)",
     )
-    keep: bool = option("-k", "--keep-open", group="session", first=True, help="pipe: the next client until stdin ends")
-    once: bool = option("--once", group="session", first=True, help="end after the first session")
+    keep: bool = option("-k", "--keep-open", group="session", help="pipe: the next client until stdin ends")
+    once: bool = option("--once", group="session", help="end after the first session")
     max_conns: int | None = option(
         "--max-conns", kind=number("N", 1, 10**6), group="session", help="serve N at once; others wait in the queue"
     )
@@ -73,7 +73,10 @@ class ServePlan(EndpointPlan):
         "--backlog", kind=number("N", 0, 2**31 - 1), group="socket", help="length of the accept queue (128)"
     )
     ready_fd: int | None = option(
-        "--ready-fd", kind=number("N", 0, 2**31 - 1), group="session", help="write the address to this descriptor, one line"
+        "--ready-fd",
+        kind=number("N", 0, 2**31 - 1),
+        group="session",
+        help="write the address to this descriptor, one line",
     )
     replace: bool = option("--replace", group="socket", help="Unix: remove a stale socket that stands in the way")
     socket_mode: int | None = option("--socket-mode", kind=MODE, group="socket", help="Unix: permissions of the path")
@@ -285,9 +288,7 @@ class _Server:
         family = sock.family if identity.family is None else identity.family
         kind = syscalls.base_type(sock.type if identity.type is None else identity.type)
         remark, warning = self._reach(sock, address)
-        env.observer(
-            Listening(env.clock(), text, names.FAMILIES.label(family), names.TYPES.label(kind), remark)
-        )
+        env.observer(Listening(env.clock(), text, names.FAMILIES.label(family), names.TYPES.label(kind), remark))
         if warning:
             env.observer(Note(env.clock(), 0, Level.WARNING, warning))
         if plan.ready_fd is not None:
@@ -308,7 +309,7 @@ class _Server:
             remark = f"this host only; others: sockkit serve {dgram}{wide} {port}"
         elif sock.family == syscalls.AF_INET6 and addresses.is_wildcard(sock.family, address):
             only = syscalls.v6_only(sock)
-            remark = "IPv6 only" if only else "IPv6 and, as ::ffff:…, IPv4"
+            remark = "IPv6 only" if only else "IPv6, and IPv4 as ::ffff:a.b.c.d"
         else:
             remark = ""
         if addresses.is_loopback(sock.family, address):

@@ -72,7 +72,9 @@ def lines(event: Event, width: int = PREVIEW_WIDTH, *, ascii: bool = False) -> l
     if isinstance(event, Report):
         return []
     found = _WORDS[type(event)](event, width, ascii)
-    return [line if line.text.isprintable() else line._replace(text=escape(line.text, backslash=False)) for line in found]
+    return [
+        line if line.text.isprintable() else line._replace(text=escape(line.text, backslash=False)) for line in found
+    ]
 
 
 def _session(number: int) -> str:

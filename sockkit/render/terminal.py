@@ -69,6 +69,9 @@ def _table(section: Section) -> Table:
         table.add_column(header, overflow="fold", no_wrap=i == 0 and columns > 1)
     for row in section.rows:
         style = MARKS[row.mark]
-        cells = [Text(cell, style="bold" if i == 0 and not style and columns > 1 else style) for i, cell in enumerate(row.cells)]
+        cells = [
+            Text(cell, style="bold" if i == 0 and not style and columns > 1 else style)
+            for i, cell in enumerate(row.cells)
+        ]
         table.add_row(*cells)
     return table
