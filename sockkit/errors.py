@@ -83,8 +83,16 @@ class Signalled(Exception):
 
 
 def errno_name(number: int | None) -> str | None:
-    """``ECONNREFUSED`` for 111 (on Linux), or None for a number that this platform does not name."""
-    return None if number is None else errno.errorcode.get(number)
+    """``ECONNREFUSED`` for 111 (on Linux), or None for a number that this platform does not name.
+
+    Where two names share a number, the one that the socket man pages use: ``errno.errorcode`` has ENOTSUP for EOPNOTSUPP.
+    """
+    if number is None:
+        return None
+    for name in ("EOPNOTSUPP", "EAGAIN"):
+        if getattr(errno, name, None) == number:
+            return name
+    return errno.errorcode.get(number)
 
 
 def describe(error: BaseException) -> str:
