@@ -38,25 +38,34 @@ FOREIGN = {
     "-c": "sockkit runs no programs: pipe stdin and stdout instead",
     "--exec": "sockkit runs no programs: pipe stdin and stdout instead",
     "--sh-exec": "sockkit runs no programs: pipe stdin and stdout instead",
-    "-i": "there is no -i: --idle-timeout S ends a silent conversation",
-    "-W": "there is no -W: --idle-timeout S ends a silent conversation",
-    "-d": "there is no -d: `< /dev/null` gives no input",
-    "-t": "there is no -t: sockkit does not answer telnet negotiation",
-    "-x": "there is no -x: pipe stdout through xxd",
-    "-o": "there is no -o: `> FILE` keeps what is received",
-    "--output": "there is no --output: `> FILE` keeps what is received",
-    "-T": "there is no -T: --set IP_TOS=N sets the type of service",
-    "-m": "there is no -m: --max-conns N serves N at once",
+    "-i": "not here; --idle-timeout S ends a silent conversation",
+    "-W": "not here; --idle-timeout S ends a silent conversation",
+    "-d": "not here; `< /dev/null` gives no input",
+    "-t": "not here: sockkit does not answer telnet negotiation",
+    "-x": "not here; pipe stdout through xxd to see bytes in hex",
+    "--hex-dump": "not here; pipe stdout through xxd to see bytes in hex",
+    "-X": "sockkit knows no proxies",
+    "-o": "not here; `> FILE` keeps what is received",
+    "--output": "not here; `> FILE` keeps what is received",
+    "--append-output": "not here; `>> FILE` keeps what is received",
+    "-T": "not here; --set IP_TOS=N sets the type of service",
+    "-I": "not here; --set RCVBUF=N sets the receive buffer",
+    "-O": "not here; --set SNDBUF=N sets the send buffer",
+    "-m": "not here; --max-conns N serves N at once",
     "--ssl": "sockkit speaks no TLS: openssl s_client does",
     "--tls": "sockkit speaks no TLS: openssl s_client does",
+    "--ssl-verify": "sockkit speaks no TLS: openssl s_client does",
     "--proxy": "sockkit knows no proxies",
-    "--sctp": "--proto SCTP makes an SCTP socket",
-    "--vsock": "--family VSOCK makes one: sockkit connect --family VSOCK CID:PORT",
-    "--unixsock": "-U makes a Unix socket",
-    "--nodns": "-n asks no name server",
-    "--delay": "there is no --delay",
-    "--send-only": "there is no --send-only: `> /dev/null` drops what is received",
-    "--recv-only": "there is no --recv-only: `< /dev/null` gives no input",
+    "--allow": "not here: a packet filter keeps peers out before they are connected",
+    "--deny": "not here: a packet filter keeps peers out before they are connected",
+    "--sctp": "not here; --proto SCTP makes an SCTP socket",
+    "--vsock": "not here; --family VSOCK makes one: sockkit connect --family VSOCK CID:PORT",
+    "--unixsock": "not here; -U makes a Unix socket",
+    "--nodns": "not here; -n asks no name server",
+    "--delay": "not here, and nothing does the like",
+    "-Z": "not here, and nothing does the like",
+    "--send-only": "not here; `> /dev/null` drops what is received",
+    "--recv-only": "not here; `< /dev/null` gives no input",
 }
 """Flags that other netcats have and sockkit has not, with the sockkit way. ``-l`` becomes a command to type."""
 
@@ -134,20 +143,21 @@ class Verb(click.Command):
 
     def help_text(self, group: str) -> str:
         """Help as text: the most used options, or those of one group, or all of them."""
-        if group not in ("", "all", *GROUPS):
-            raise UsageError(f"{group!a} is no group of options: {', '.join(GROUPS)} and all are", option="--help")
+        groups = [name for name in GROUPS if any(row.group == name for row in self.rows)]
+        if group not in ("", "all", *groups):
+            known = f"{', '.join(groups)} and all are"
+            raise UsageError(f"{group!a} is no group of options of {self.name}: {known}", option="--help")
         doc = _doc(self.plan)
         lines = [f"Usage: {doc[0]}"]
         if group:
-            for name in GROUPS:
+            for name in groups:
                 rows = [row for row in self.rows if row.group == name and group in (name, "all")]
                 if rows:
                     lines += ["", f"{name.capitalize()}:", *map(_option_line, rows)]
         else:
             by_field = {row.field: row for row in self.rows}
             lines += [*doc[1:], "", *(_option_line(by_field[field]) for field in self.plan.FIRST)]
-        if not group:
-            lines += ["", f"More: --help {', --help '.join(GROUPS)}, --help all"]
+            lines += ["", f"More: {', '.join(f'--help {name}' for name in (*groups, 'all'))}"]
         return "\n".join(lines)
 
     def get_help(self, ctx: click.Context) -> str:
@@ -156,14 +166,14 @@ class Verb(click.Command):
 
     def go(self, **given: Any) -> Exit:
         """Make the plan and run it."""
+        words: list[str] = click.get_current_context().obj or []
         address = given.pop("address")
-        if address and not self.takes_address:
-            hint = f"to see who answers there type: sockkit connect -z {' '.join(address)}"
-            raise UsageError(f"{self.name} takes no address: {address[0]!a}", option="ADDRESS", hint=hint)
         if self.takes_address:
             given["address"] = address
+        elif address:
+            raise _no_address(self.name or "", address)
         plan = self.plan(**given)
-        _check_habits(self.name or "", plan, address)
+        _check_habits(plan, address, words)
         return _run(self.name or "", plan, self.run)
 
 
@@ -174,22 +184,47 @@ def _doc(plan: type[Plan]) -> list[str]:
 
 
 def _option_line(row: Option) -> str:
+    """An option as help has it; what is longer than a line goes on below."""
+    import textwrap
+
     names = ", ".join(row.names) + (f" {row.kind.metavar}" if row.kind.metavar else "")
-    return f"  {names:<25} {row.help}" if len(names) <= 25 else f"  {names}\n  {'':<25} {row.help}"
+    margin = " " * (HELP_COLUMN + 3)
+    first = f"  {names:<{HELP_COLUMN}} " if len(names) <= HELP_COLUMN else f"  {names}\n{margin}"
+    return first + f"\n{margin}".join(textwrap.wrap(row.help, 100 - len(margin), break_on_hyphens=False))
 
 
-def _check_habits(command: str, plan: Plan, address: Sequence[str]) -> None:
+def _no_address(command: str, words: Sequence[str]) -> UsageError:
+    """``sockkit probe INET DGRAM``: names without their options; ``sockkit probe localhost 80``: a scan was meant."""
+    from sockkit import names
+
+    typed = []
+    for word in words:
+        space = next((s for s in (names.FAMILIES, names.TYPES, names.PROTOCOLS) if s.find(word) is not None), None)
+        if space is not None:
+            typed += [space.option, word]
+    if len(typed) == 2 * len(words):
+        hint = f"type: {_shell(['sockkit', command, *typed])}"
+    else:
+        target = words if len(words) > 1 or ":" in words[0] else [*words, "PORT"]
+        hint = f"to see who answers there type: {_shell(['sockkit', 'connect', '-z', *target])}"
+    return UsageError(f"{command} takes options only, not {words[0]!a}", option="ADDRESS", hint=hint)
+
+
+def _check_habits(plan: Plan, address: Sequence[str], words: list[str]) -> None:
     """What other netcats' flags would mean with a value that sockkit's do not take."""
     number_first = len(address) > 1 and address[0].removeprefix("-").isdecimal()
-    if plan.quiet and number_first and (len(address) == 3 or ":" in address[1]):
-        rest = " ".join(address[1:])
-        raise UsageError(
-            "-q takes no value here: it silences the story. The end of stdin is passed on and the reply waited for anyway",
-            option="-q",
-            hint=f"type: sockkit {command} {rest}",
-        )
+    if plan.quiet and number_first and (len(address) == 3 or ":" in address[1] or "/" in address[1]):
+        raise _quit_after(words)
     if plan.quiet and plan.verbose:
         raise UsageError("-q and -v contradict each other: give one", option="-v")
+
+
+def _quit_after(words: list[str]) -> UsageError:
+    return UsageError(
+        "it takes no value here: it silences the story. stdin's end is passed on and the reply waited for anyway",
+        option="-q",
+        hint=f"type: {_shell(_from_netcat(words))}",
+    )
 
 
 class Sockkit(click.Group):
@@ -218,11 +253,8 @@ class Sockkit(click.Group):
         import difflib
 
         close = difflib.get_close_matches(word, COMMANDS, 1)
-        if close:
-            typed = " ".join(["sockkit", close[0], *args[1:]])
-        else:
-            typed = " ".join(["sockkit", "connect", *args])
-        raise UsageError(f"{word!a} is no command: {', '.join(COMMANDS)} are", hint=f"type: {typed}")
+        typed = ["sockkit", close[0], *args[1:]] if close else _from_netcat(args)
+        raise UsageError(f"{word!a} is no command: {', '.join(COMMANDS)} are", hint=f"type: {_shell(typed)}")
 
     def get_help(self, ctx: click.Context) -> str:
         """See click."""
@@ -230,6 +262,7 @@ class Sockkit(click.Group):
         return HELP.format(verbs=verbs)
 
 
+HELP_COLUMN = 25
 HELP = """\
 Usage: sockkit COMMAND [OPTIONS] [ADDRESS]
 
@@ -280,12 +313,16 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     stdio.reserve()
     words = list(sys.argv[1:] if args is None else args)
     try:
-        status = sockkit.main(words, prog_name="sockkit", standalone_mode=False)
+        status = sockkit.main(words, prog_name="sockkit", standalone_mode=False, obj=words)
         _flush()
     except SockkitError as error:
         status = _complain(error)
     except click.ClickException as error:
-        status = _complain(_translated(error, words))
+        try:
+            told = _translated(error, words)
+        except UsageError as better:
+            told = better
+        status = _complain(told)
     except OutputGone:
         _end_by(getattr(signal, "SIGPIPE", None), 141)
     except BrokenPipeError:  # click.echo to a reader that went away
@@ -344,32 +381,105 @@ def _complain(error: SockkitError) -> Exit:
 def _translated(error: click.ClickException, words: list[str]) -> UsageError:
     """What click found wrong, in our words, with the sockkit way for a foreign flag."""
     name = str(getattr(error, "option_name", "") or "")
-    rest = [word for word in words if word not in COMMANDS]
+    command = next((word for word in words if word in COMMANDS), "")
+    hint = f"sockkit {command} --help all lists the options" if command else "sockkit --help lists the commands"
     if isinstance(error, click.NoSuchOption):
-        if name == "--listen" or (name.startswith("-") and not name.startswith("--") and "l" in name[1:2]):
-            return UsageError(f"{name} is a command here", option=name, hint=f"type: {' '.join(_without_listen(rest))}")
+        if command and words[0] != command and name not in FOREIGN:
+            words = [command, *(word for word in words if word != command)]
+            return UsageError("options follow the command", option=name, hint=f"type: {_shell(['sockkit', *words])}")
+        if name[1:].isdecimal() and any(_is_cluster(word) and f"q{name[1:]}" in word for word in words):
+            return _quit_after(words)
+        if name in ("-l", "--listen"):
+            return UsageError("to listen is a command here", option=name, hint=f"type: {_shell(_from_netcat(words))}")
         if name in FOREIGN:
             return UsageError(FOREIGN[name], option=name)
+        if not command:
+            typed = _from_netcat(words)
+            return UsageError(f"options follow a command, here {typed[1]}", option=name, hint=f"type: {_shell(typed)}")
         close = f": did you mean {', '.join(sorted(error.possibilities))}?" if error.possibilities else ""
-        return UsageError(f"there is no such option{close}", option=name, hint=_help_hint(words))
-    return UsageError(error.format_message(), hint=_help_hint(words))
+        return UsageError(f"there is no such option{close}", option=name, hint=hint)
+    if isinstance(error, click.BadOptionUsage):
+        if "not take a value" in error.message:
+            return UsageError("it takes no value", option=name, hint=hint)
+        rows = _options_of(command) if command else []
+        metavar = next((row.kind.metavar for row in rows if name in row.names), "")
+        return UsageError(f"its value is missing: {name} {metavar}", option=name, hint=hint)
+    return UsageError(error.format_message(), hint=hint)
 
 
-def _help_hint(words: list[str]) -> str:
-    command = next((word for word in words if word in COMMANDS), "")
-    return f"sockkit {command} --help all lists the options" if command else "sockkit --help lists the commands"
+def _is_cluster(word: str) -> bool:
+    """True for ``-l`` and ``-lvp``, not for ``--listen``, ``-`` and a negative number."""
+    return len(word) > 1 and word[0] == "-" and word[1] not in "-0123456789"
 
 
-def _without_listen(words: list[str]) -> list[str]:
-    kept = ["sockkit", "serve"]
-    for word in words:
+def _from_netcat(words: Sequence[str]) -> list[str]:
+    """A netcat's command line as sockkit's, to be typed: ``-lvp 80`` is ``sockkit serve --mode pipe -v -p 80``.
+
+    Raises:
+        UsageError: a flag that sockkit has not.
+    """
+    rest = [word for word in words if word not in COMMANDS]
+    listen, flags, address, source = "serve" in words, list[tuple[str, ...]](), list[str](), list[str]()
+    while rest:
+        word = rest.pop(0)
         if word == "--listen":
-            continue
-        if word.startswith("-") and not word.startswith("--"):
-            word = word.replace("l", "", 1)
-            if word == "-":
-                continue
-        kept.append(word)
-    if "--mode" not in kept:
-        kept[2:2] = ["--mode", "pipe"]
-    return kept
+            listen = True
+        elif word.startswith("--"):
+            name = word.partition("=")[0]
+            valued = name == word and _takes_value(name)
+            flags.append((word, rest.pop(0)) if valued and rest else (word,))
+        elif _is_cluster(word):
+            for at, letter in enumerate(word[1:], 2):
+                after = word[at:]
+                if letter == "l":
+                    listen = True
+                elif letter == "q" and (after.isdecimal() or (not after and len(rest) > 1 and rest[0].isdecimal())):
+                    if not after:
+                        rest.pop(0)
+                    break
+                elif _takes_value(f"-{letter}"):
+                    flags.append((f"-{letter}", after or (rest.pop(0) if rest else "")))
+                    break
+                else:
+                    flags.append((f"-{letter}",))
+        elif word.startswith("-") and word[1:].isdecimal():
+            raise UsageError("there is no such option", option=word)
+        else:
+            address.append(word)
+    if listen:
+        source = [flag[1] for flag in flags if flag[0] == "-s" and len(flag) > 1]
+        datagrams = ("-u",) in flags or ("--udp",) in flags
+        dropped = {"-z", "-s", *(("-k", "--keep-open") if datagrams else ())}
+        flags = [flag for flag in flags if flag[0] not in dropped]
+        if not any(flag[0].startswith("--mode") for flag in flags):
+            flags.insert(0, ("--mode", "pipe"))
+        if len(address) < 2:
+            address = [*source, *address]
+    command = "serve" if listen else "connect"
+    known = {name for row in _options_of(command) for name in row.names}
+    for name in (flag[0].partition("=")[0] for flag in flags):
+        if name in FOREIGN:
+            raise UsageError(FOREIGN[name], option=name)
+        if name not in known:
+            raise UsageError("there is no such option", option=name, hint=f"sockkit {command} --help all lists them")
+    if not listen and len(address) == 1 and not (address[0].isdecimal() or set(address[0]) & set(":/@")):
+        address.append("PORT")
+    return ["sockkit", command, *(word for flag in flags for word in flag), *address]
+
+
+def _options_of(command: str) -> list[Option]:
+    from importlib import import_module
+
+    return list(options(getattr(import_module(f"sockkit.commands.{command}"), COMMANDS[command][0])))
+
+
+def _takes_value(name: str) -> bool:
+    """True for a flag that sockkit gives a value, and so does every netcat that has it."""
+    return any(name in row.names and row.kind is not FLAG for row in (*_options_of("serve"), *_options_of("connect")))
+
+
+def _shell(words: Sequence[str]) -> str:
+    """As it is typed in a shell."""
+    import shlex
+
+    return shlex.join(words)

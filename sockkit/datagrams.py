@@ -1,8 +1,8 @@
 """Moves datagrams: one socket that everybody sends to, and what is said of each peer.
 
-Unlike a connection, a datagram socket has no end and no back-pressure from its peers, and an empty datagram is a message
-like any other. Each peer that is heard from is a session in the story; there may be any number of them, and only the
-last ``REMEMBERED`` are remembered, so that a flood of forged sources costs no memory.
+Unlike a connection, a datagram socket has no end and no back-pressure from its peers, and an empty datagram is a
+message like any other. Each peer that is heard from is a session in the story; there may be any number of them, and only
+the ``REMEMBERED`` that were heard from last are remembered, so that a flood of forged sources costs no memory.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any
 
 from sockkit import syscalls
 from sockkit.addresses import format_address
-from sockkit.errors import OutputGone
+from sockkit.errors import OutputGone, errno_name
 from sockkit.events import Closed, Data, Direction, Env, Failed, Interest, Level, Lost, Note, Opened
 from sockkit.loop import READ, WRITE, Loop
-from sockkit.sessions import MESSAGE_SIZE, Settings
+from sockkit.sessions import BUFFER_SIZE, MESSAGE_SIZE, Settings, Transform, to_crlf
 from sockkit.stdio import LocalEnd
 from sockkit.text import TerminalEscaper
 
@@ -32,7 +32,7 @@ PATIENCE = 1.0
 class Peer:
     """Somebody who was heard from. Sizes in bytes."""
 
-    __slots__ = ("address", "number", "opened", "received", "sent", "text")
+    __slots__ = ("address", "number", "opened", "received", "sent", "text", "waiting")
 
     def __init__(self, number: int, address: Any, text: str, opened: float) -> None:
         self.number = number
@@ -41,6 +41,7 @@ class Peer:
         self.opened = opened
         self.received = 0
         self.sent = 0
+        self.waiting = 0  # datagrams
 
 
 class Datagrams:
@@ -91,10 +92,13 @@ class Datagrams:
         self._partial = b""
         self._retry = False
         self._moved = 0
-        self._escape: Callable[[bytes], bytes] | None = None
+        self._crlf: Transform | None = to_crlf() if settings.crlf else None
+        self._escape: Transform | None = None
         if sink is not None and sink.terminal and not settings.raw:
             self._escape = TerminalEscaper().feed
         self._tell = bool(self.env.interest & Interest.DATA)
+        self._first_ends = once and mode != "pipe"
+        self._room = 1 if self._first_ends else WAITING
 
     def start(self) -> None:
         """Begin to watch."""
@@ -105,7 +109,7 @@ class Datagrams:
     def update(self) -> None:
         """Watch what is wanted."""
         loop = self.loop
-        if len(self._queue) < WAITING and not self._output:
+        if len(self._queue) < self._room and not self._output:
             loop.watch(self.fd, READ, self.on_socket)
         else:
             loop.forget(self.fd)
@@ -131,7 +135,7 @@ class Datagrams:
             return
         except OSError as error:
             self.failed = True
-            self.env.observer(Failed(self.env.clock(), 0, "receive", error, None))
+            self._refused(0, "receive", error, None)
             return
         peer = self._peer(address)
         if size > len(buffer):
@@ -152,13 +156,10 @@ class Datagrams:
         self._moved += 1
         self._last = peer
         if self.mode == "echo":
-            if self._queue:
-                self._later(bytes(buffer[:size]), peer)
-            else:
-                self._answer(buffer[:size], peer)
+            self._answer(buffer[:size], peer)
         elif self.mode == "pipe":
             self._write_out(bytes(buffer[:size]))
-        if self.once and self.mode != "pipe" and not self._queue:
+        if self._first_ends and not self._queue:
             self.on_end()
         elif self.mode == "pipe" or self._queue:
             self.update()
@@ -167,6 +168,7 @@ class Datagrams:
         peers = self._peers
         peer = peers.get(address)
         if peer is not None:
+            peers.move_to_end(address)
             return peer
         self.sessions += 1
         now = self.env.clock()
@@ -177,22 +179,29 @@ class Datagrams:
             self._close(peers.popitem(last=False)[1])
         return peer
 
-    def _answer(self, data: memoryview | bytes, peer: Peer) -> bool:
-        """Send to a peer; True if it is dealt with, False if it waits."""
+    def _answer(self, data: memoryview | bytes, peer: Peer) -> None:
+        """Send to a peer, now or, behind what waits for it already, when it has room."""
+        if not peer.waiting and self._sent(data, peer):
+            return
+        peer.waiting += 1
+        self._queue.append((bytes(data), peer, self.env.clock() + PATIENCE))
+        if not self._retry:
+            self._retry = True
+            self.loop.later(0.005, self._try_again)
+
+    def _sent(self, data: memoryview | bytes, peer: Peer) -> bool:
+        """Send to a peer; True if that is settled, False if it takes nothing now."""
         if not peer.address:
             self._lose(peer, len(data), "the peer has no address to answer to: it must bind one first")
             return True
         try:
             sent = self._send(data, peer.address)
         except BlockingIOError:
-            self._later(bytes(data), peer)
             return False
         except OSError as error:
             if error.errno in (errno.ENOBUFS, errno.ENOMEM):
-                self._later(bytes(data), peer)
                 return False
-            self.failed = True
-            self.env.observer(Failed(self.env.clock(), peer.number, f"send to {peer.text}", error, None))
+            self._refused(peer.number, f"send to {peer.text}", error, peer.text)
             return True
         if self._tell:
             self._data(peer, Direction.SENT, peer.sent, data)
@@ -201,25 +210,34 @@ class Datagrams:
         self._moved += 1
         return True
 
-    def _later(self, data: bytes, peer: Peer) -> None:
-        self._queue.append((data, peer, self.env.clock() + PATIENCE))
-        if not self._retry:
-            self._retry = True
-            self.loop.later(0.005, self._try_again)
-
     def _try_again(self) -> None:
-        self._retry = False
+        """What waits is offered in its order; a peer that takes nothing holds up its own datagrams, not the others'."""
         waiting, self._queue = self._queue, deque()
-        while waiting:
-            data, peer, due = waiting.popleft()
-            if self.env.clock() > due:
+        full: set[Peer] = set()
+        now = self.env.clock()
+        for data, peer, due in waiting:
+            if now > due:
                 self._lose(peer, len(data), f"the peer's queue stayed full for {PATIENCE:g} s")
+            elif peer in full or not self._sent(data, peer):
+                full.add(peer)
+                self._queue.append((data, peer, due))
                 continue
-            if not self._answer(data, peer):
-                self._queue[-1] = (data, peer, due)
-                self._queue.extend(waiting)
-                break
+            peer.waiting -= 1
+        self._retry = bool(self._queue)
+        if self._retry:
+            self.loop.later(0.005, self._try_again)
+        elif self._first_ends:
+            self.on_end()
         self.update()
+
+    def _refused(self, session: int, operation: str, error: OSError, address: str | None) -> None:
+        from sockkit import rules
+
+        self.failed = True
+        name, family, type = errno_name(error.errno), self.sock.family, self.sock.type
+        found = rules.meaning(operation, name, family=family, type=type, address=address)
+        tip = None if found is None else f"{found.text}; {found.hint}" if found.hint else found.text
+        self.env.observer(Failed(self.env.clock(), session, operation, error, tip))
 
     def _lose(self, peer: Peer, size: int, why: str) -> None:
         self.failed = True
@@ -241,12 +259,13 @@ class Datagrams:
         chunk = bytes(buffer[:size])
         if self.settings.lines:
             *messages, self._partial = (self._partial + chunk).split(b"\n")
-            if not size and self._partial:
+            if self._partial and (not size or len(self._partial) > BUFFER_SIZE):  # longer than any message
                 messages.append(self._partial)
+                self._partial = b""
         else:
             messages = [chunk] if size else []
         for message in messages:
-            self._answer(message, self._last) if not self._queue else self._later(message, self._last)
+            self._answer(message if self._crlf is None else self._crlf(message), self._last)
         if not size:
             self._input_ended = True
             if self.once:
@@ -254,23 +273,26 @@ class Datagrams:
         self.update()
 
     def _await_reply(self) -> None:
-        seen = self._moved
+        seen, since, wait = self._moved, self.env.clock(), self.settings.reply_wait
 
         def check() -> None:
-            if self._moved == seen:
+            nonlocal seen, since
+            if self._moved != seen:
+                seen, since = self._moved, self.env.clock()
+            elif self.env.clock() - since >= wait:
                 self.env.observer(
                     Note(
                         self.env.clock(),
                         0,
                         Level.INFO,
-                        f"nothing came for {self.settings.reply_wait:g} s after the end of input: done",
+                        f"nothing came for {wait:g} s after the end of input: done",
                     )
                 )
                 self.on_end()
-            else:
-                self._await_reply()
+                return
+            self.loop.later(wait / 10, check)
 
-        self.loop.later(self.settings.reply_wait, check)
+        self.loop.later(wait / 10, check)
 
     def _write_out(self, data: bytes) -> None:
         if self._escape is not None:

@@ -1,11 +1,12 @@
 """Names to addresses, without waiting: getaddrinfo(3) in one daemon thread that wakes the loop by a pipe.
 
-getaddrinfo knows no timeout (with a silent name server it takes ten seconds and more) and cannot be interrupted; so it is
-left behind when time is up. This is the only thread.
+getaddrinfo knows no timeout (with a silent name server it takes ten seconds and more) and cannot be interrupted; so it
+is left behind when time is up. This is the only thread.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import threading
@@ -41,19 +42,23 @@ class Resolution:
         self.fd, self._done = os.pipe()
         self._answer: list[Resolved] | Exception = []
         flags = socket.AI_NUMERICHOST if numeric else 0
+        if type not in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+            type = socket.SOCK_STREAM  # the addresses are the same, and others (SCTP's SEQPACKET) are EAI_SOCKTYPE
 
         def look_up() -> None:
             try:
                 found = socket.getaddrinfo(host, port, family or socket.AF_UNSPEC, type, proto, flags)
                 self._answer = interleaved(Resolved(int(row[0]), row[4]) for row in found)
-            except (OSError, UnicodeError, ValueError) as error:
+            except Exception as error:
                 self._answer = error
-            try:
+            finally:
                 os.close(self._done)
-            except OSError:
-                pass
 
-        threading.Thread(target=look_up, name="getaddrinfo", daemon=True).start()
+        try:
+            threading.Thread(target=look_up, name="getaddrinfo", daemon=True).start()
+        except RuntimeError as error:  # no thread can be had: pthread_create(3) gives EAGAIN and nothing else for that
+            self._answer = OSError(errno.EAGAIN, str(error))
+            os.close(self._done)
 
     def result(self) -> list[Resolved]:
         """What was found, once ``fd`` is readable.
@@ -68,7 +73,7 @@ class Resolution:
 
 
 def interleaved(found: Iterable[Resolved]) -> list[Resolved]:
-    """Addresses with their families taken in turn, each once, the resolver's first choice first (RFC 8305, section 4)."""
+    """Addresses with their families taken in turn, each once, the resolver's first choice first (RFC 8305 section 4)."""
     families: dict[int, list[Resolved]] = {}
     for row in dict.fromkeys(found):
         families.setdefault(row.family, []).append(row)

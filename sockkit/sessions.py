@@ -16,7 +16,7 @@ from socket import socket
 from typing import NamedTuple
 
 from sockkit import syscalls
-from sockkit.errors import OutputGone, describe
+from sockkit.errors import OutputGone, describe, errno_name
 from sockkit.events import (
     Closed,
     Data,
@@ -422,7 +422,7 @@ class Session:
             else:
                 self.outbound = Carrier(self, relay.outbound, self.source.read, write)
             if settings.crlf:
-                self.outbound.transform = _crlf()
+                self.outbound.transform = to_crlf()
         if env.interest & Interest.DATA:
             self.inbound.told_received = self._teller(Direction.RECEIVED, messages)
             sending = self.outbound or (self.inbound if relay.inbound.sink is Side.REMOTE else None)
@@ -532,7 +532,8 @@ class Session:
 
     def on_output(self, mask: int) -> None:
         """Our output is ready, or its reader went away."""
-        if mask & ERROR and not self.inbound.lane.wants_output:
+        # A pipe's reader that went away is an error, a socket's a hang-up: left unanswered, either would come for ever.
+        if mask & (ERROR | HANGUP) and not self.inbound.lane.wants_output:
             raise OutputGone
         self.inbound.drain()
         self.update()
@@ -547,7 +548,8 @@ class Session:
         """
         if carrier.lane.source is Side.LOCAL:
             return True
-        return self.connected and hung_up(self.fd)
+        # A peer that is gone may have left messages behind the empty one.
+        return self.connected and hung_up(self.fd) and not syscalls.receive_queue(self.sock)
 
     def source_ended(self, carrier: Carrier | Messages) -> None:
         """End of input: the stream said so."""
@@ -605,21 +607,24 @@ class Session:
 
     def _await_reply(self) -> None:
         """Datagrams have no end: after our input's, replies are waited for until none came for a while."""
-        wait, inbound = self.settings.reply_wait, self.inbound
-        seen = inbound.lane.received
+        wait, lane, clock = self.settings.reply_wait, self.inbound.lane, self.env.clock
+        seen, since = lane.received, clock()
 
         def check() -> None:
+            nonlocal seen, since
             if self.closed:
                 return
-            if inbound.lane.received == seen:
+            if lane.received != seen:
+                seen, since = lane.received, clock()
+            elif clock() - since >= wait:
                 if wait:
                     self._note(Level.INFO, f"no reply for {wait:g} s after the end of input: done")
-                inbound.lane.end()
+                lane.end()
                 self.update()
-            else:
-                self._await_reply()
+                return
+            self._reply = self.loop.later(wait / 10, check)
 
-        self._reply = self.loop.later(wait, check)
+        self._reply = self.loop.later(wait / 10, check)
 
     def source_failed(self, carrier: Carrier | Messages, error: OSError) -> None:
         """Reading was refused: the connection is gone, or our input cannot be read."""
@@ -636,7 +641,13 @@ class Session:
                 raise OutputGone from error
             self.fail("write to stdout", error)
             return
-        lost = self.relay.broke(Side.REMOTE)
+        if self.connected:
+            lost = self.relay.broke(Side.REMOTE)
+        elif error.errno == errno.EMSGSIZE:  # this one was too long: those before it may still be answered
+            lost = self.relay.broke(Side.REMOTE)
+            self._await_reply()
+        else:
+            lost = self.relay.reset()
         self._refuse(f"send to {self.peer}" if self.peer else "send", error, lost)
 
     def _refuse(self, operation: str, error: OSError, lost: int) -> None:
@@ -645,11 +656,23 @@ class Session:
         self.error = self.error or error
         now = self.env.clock()
         if first:
-            self.env.observer(Failed(now, self.number, operation, error, None))
+            self.env.observer(Failed(now, self.number, operation, error, self._meaning(operation, error)))
         if lost:
             self.env.observer(
                 Lost(now, self.number, lost if not self._counts_messages else 0, "not delivered to the peer")
             )
+
+    def _meaning(self, operation: str, error: OSError) -> str | None:
+        """What the refusal of a datagram means, and what to try. (Of a connection it was said at its beginning.)"""
+        if self.connected:
+            return None
+        from sockkit import rules
+
+        name, type = errno_name(error.errno), self.sock.type
+        found = rules.meaning(operation, name, family=self.sock.family, type=type, address=self.peer or None)
+        if found is None:
+            return None
+        return f"{found.text}; {found.hint}" if found.hint else found.text
 
     @property
     def _counts_messages(self) -> bool:
@@ -765,7 +788,7 @@ def _has_fin(sock: socket) -> bool:
     return sock.family in syscalls.INTERNET
 
 
-def _crlf() -> Transform:
+def to_crlf() -> Transform:
     """LF becomes CRLF, and a CRLF stays one, also where CR and LF came by different reads."""
     last = b""
 

@@ -152,6 +152,12 @@ class SockOption(NamedTuple):
         return text
 
 
+    def parts(self, value: dict[str, Any]) -> list[tuple[str, str]]:
+        """A decoded structure for people, one (name, text) a field."""
+        fields = {"SO_MEMINFO": MEMINFO_FIELDS, "TCP_INFO": TCP_INFO_FIELDS}.get(self.name, ())
+        return _field_texts(fields, value)
+
+
 _SHORT_UNITS = {"seconds": "s", "milliseconds": "ms", "microseconds": "us"}
 
 
@@ -514,13 +520,17 @@ def _decode_tcp_info(raw: bytes) -> object:
     return told
 
 
-def _show_fields(fields: tuple[Field, ...], value: Any) -> str:
+def _field_texts(fields: tuple[Field, ...], value: Any) -> list[tuple[str, str]]:
     units = {field.name: _SHORT_UNITS.get(field.unit, field.unit) for field in fields}
     parts = []
     for name, one in value.items():
         text = _show_bool(one) if isinstance(one, bool) else str(one) or "none"
-        parts.append(f"{name} {text} {units.get(name, '')}".rstrip())
-    return ", ".join(parts)
+        parts.append((name, f"{text} {units.get(name, '')}".rstrip()))
+    return parts
+
+
+def _show_fields(fields: tuple[Field, ...], value: Any) -> str:
+    return ", ".join(f"{name} {text}" for name, text in _field_texts(fields, value))
 
 
 INT = _integer("int")

@@ -107,7 +107,7 @@ def number(metavar: str, lowest: int, highest: int) -> Kind:
     def parse(text: str) -> int:
         digits = text.removeprefix("-")
         if not (digits.isascii() and digits.isdecimal()) or len(digits) > 18 or not lowest <= int(text) <= highest:
-            raise UsageError(f"{text!a} is out of range: a whole number from {lowest} to {highest}")
+            raise UsageError(f"{text!a} is no whole number from {lowest} to {highest}")
         return int(text)
 
     return Kind(metavar, parse)

@@ -222,10 +222,10 @@ class _Call:
 
         deadline = loop.later(self.timeout, on_timeout)
         try:
-            found = resolve(loop, target, self.plan.spec_for(target.family or 0), numeric=self.plan.numeric)
-        except (OSError, UnicodeError, ValueError):
-            if late:
-                error = timed_out(self.timeout)
+            spec = self.plan.spec_for(target.family or socket.AF_INET)
+            found = resolve(loop, target, spec, numeric=self.plan.numeric)
+        except (OSError, UnicodeError, ValueError) as refusal:
+            error = timed_out(self.timeout) if late else refusal
             tip = "-n asks no name server" if self.plan.numeric else None
             env.observer(Failed(env.clock(), 0, f"look up {target.text}", error, tip))
             return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import textwrap
 from typing import NamedTuple
 
 from sockkit import addresses, sockopts, syscalls
@@ -54,8 +55,10 @@ class OptionValue(NamedTuple):
     row: sockopts.SockOption
     value: object
     error: OSError | None
+    default: object
+    """The value that a fresh socket of this kind has, where that is fixed; else None."""
     changed: bool
-    """Not the value that a fresh socket of this kind has."""
+    """The value is not the default."""
 
 
 class Inspection(NamedTuple):
@@ -145,7 +148,7 @@ def _look(env: Env, spec: SocketSpec, sock: socket.socket, belief: Belief, kerne
         changed = refusal is None and default is not None and not row.reading_changes and value != default
         if row.name == "SO_ACCEPTCONN" and refusal is None:
             listening = bool(value)
-        options.append(OptionValue(row, value, refusal, changed))
+        options.append(OptionValue(row, value, refusal, default, changed))
     return Inspection(
         spec,
         belief,
@@ -202,8 +205,8 @@ def report(found: Inspection, time: float) -> Report:
         Section("", ("", "Python believes", "the kernel says", ""), tuple(_identity_rows(found, family))),
     ]
     about = [
-        Row(("local address", found.local or "-")),
-        Row(("peer address", found.peer or "- (not connected)")),
+        Row(("local address", found.local or "none")),
+        Row(("peer address", found.peer or "none: not connected")),
         Row(("blocking", _yes(found.blocking))),
         Row(("inheritable", _yes(found.inheritable))),
         Row(("timeout", "none" if belief.timeout is None else f"{belief.timeout:g} s")),
@@ -211,24 +214,27 @@ def report(found: Inspection, time: float) -> Report:
     if found.listening is not None:
         about.append(Row(("listening", _yes(found.listening))))
     if found.send_queue is not None:
-        about.append(Row(("send queue", f"{found.send_queue} bytes")))
+        about.append(Row(("send queue", size(found.send_queue))))
     if found.receive_queue is not None:
-        about.append(Row(("receive queue", f"{found.receive_queue} bytes")))
+        about.append(Row(("receive queue", size(found.receive_queue))))
     if adopted:
         about.append(Row(("descriptor", f"{found.asked.fileno}, still open"), "faint"))
     sections.append(Section("", (), tuple(about)))
     level = None
     rows: list[Row] = []
+    structures: list[Section] = []
     for option_value in found.options:
         row = option_value.row
         if row.level != level:
             if rows:
                 sections.append(Section(f"options: {level}", ("", "value", "what it is"), tuple(rows)))
             level, rows = row.level, []
-        rows.append(_option_row(option_value))
+        rows.append(_option_row(option_value, family))
+        if _is_structure(option_value):
+            structures.append(_structure(option_value))
     if rows:
         sections.append(Section(f"options: {level}", ("", "value", "what it is"), tuple(rows)))
-    return Report(time, "inspect", call_text(found.asked), _data(found, family), tuple(sections))
+    return Report(time, "inspect", call_text(found.asked), _data(found, family), (*sections, *structures))
 
 
 def _identity_rows(found: Inspection, family: int) -> list[Row]:
@@ -250,14 +256,46 @@ def _identity_rows(found: Inspection, family: int) -> list[Row]:
     return rows
 
 
-def _option_row(option_value: OptionValue) -> Row:
+def _option_row(option_value: OptionValue, family: int) -> Row:
     row = option_value.row
     if row.reading_changes:
         return Row((row.name, "not read", f"{row.meaning} (reading it would change it)"), "faint")
     if option_value.error is not None:
         name = errno_name(option_value.error.errno) or str(option_value.error)
         return Row((row.name, name, row.meaning), "faint")
-    return Row((row.name, row.show(option_value.value), row.meaning), "changed" if option_value.changed else "")
+    if _is_structure(option_value):
+        return Row((row.name, "see below", row.meaning))
+    shown = row.show(option_value.value)
+    if row.name == "SO_PROTOCOL" and isinstance(option_value.value, int):
+        shown = label("proto", option_value.value, family).partition(" (")[0]
+    if option_value.changed:
+        return Row((row.name, f"{shown} (default {row.show(option_value.default)})", row.meaning), "changed")
+    return Row((row.name, shown, row.meaning))
+
+
+def _is_structure(option_value: OptionValue) -> bool:
+    """True for what the kernel tells in many numbers: too wide for a line."""
+    return isinstance(option_value.value, dict) and len(option_value.value) > 4
+
+
+def _structure(option_value: OptionValue) -> Section:
+    """Its numbers, one a line; those that are 0 or not set are only named."""
+    row = option_value.row
+    assert isinstance(option_value.value, dict)
+    rows, zero = [], []
+    for name, text in row.parts(option_value.value):
+        if option_value.value[name] in (0, "", False):
+            zero.append(name)
+        else:
+            rows.append(Row((name, text)))
+    lines = textwrap.wrap(", ".join(zero), 60, break_on_hyphens=False)
+    rows += [Row((name, text), "faint") for name, text in zip(["zero", *[""] * len(lines)], lines, strict=False)]
+    return Section(f"{row.name}: {row.meaning}", (), tuple(rows))
+
+
+def size(count: int) -> str:
+    """``1 byte``, ``2 bytes``."""
+    return f"{count} byte{'' if count == 1 else 's'}"
 
 
 def _yes(value: bool) -> str:

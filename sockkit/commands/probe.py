@@ -180,9 +180,12 @@ def _candidates(asked: Full) -> Iterator[Full]:
     for _, type, proto in known:
         yield Full(asked.family, type, proto)
     for family in families:
-        yield Full(family, asked.type, asked.proto)
+        if names.protocols(family) is names.protocols(asked.family):  # elsewhere the number means something else
+            yield Full(family, asked.type, asked.proto)
     for family in families:
         yield Full(family, base, 0)
+    for type in types:
+        yield Full(int(socket.AF_INET), type, 0)
 
 
 # ---- the report
@@ -230,33 +233,28 @@ def command_text(spec: SocketSpec) -> str:
     return " ".join(["sockkit probe", *words])
 
 
-def asked_and_got(asked: SocketSpec, got: Identity | None, rewrites: tuple[tuple[str, str], ...]) -> Section:
-    """The two side by side."""
+def asked_and_got(asked: SocketSpec, got: Identity | None) -> Section:
+    """The two side by side; only the first where there is no socket."""
     whole = full(asked)
-    reasons = dict(rewrites)
     rows = []
     for field in ("family", "type", "proto"):
         given = getattr(asked, field)
         wanted = label(field, getattr(whole, field), whole.family)
         if given is None:
-            wanted += " (default)" if asked.fileno is None else ""
-            wanted = "(from the descriptor)" if asked.fileno is not None else wanted
-        value = getattr(got, field) if got is not None else None
-        shown = label(field, value, whole.family if got is None or got.family is None else got.family)
-        changed = got is not None and value is not None and (given is not None or asked.fileno is None)
-        changed = changed and value != getattr(whole, field)
-        rows.append(
-            Row(
-                (
-                    field,
-                    wanted,
-                    shown if got is not None else "-",
-                    reasons.get(field, "not what was said" if changed else ""),
-                ),
-                "changed" if changed else "",
-            )
-        )
-    return Section("", ("", "asked", "the kernel says", ""), tuple(rows))
+            wanted = f"{wanted} (default)" if asked.fileno is None else "(from the descriptor)"
+        if got is None:
+            rows.append(Row((field, wanted)))
+            continue
+        value = getattr(got, field)
+        shown = label(field, value, whole.family if got.family is None else got.family)
+        changed = value is not None and value != getattr(whole, field)
+        if asked.fileno is None:
+            remark = "rewritten" if changed else ""
+        else:
+            changed = changed and given is not None
+            remark = "not what was said" if changed else ""
+        rows.append(Row((field, wanted, shown, remark), "changed" if changed else ""))
+    return Section("", ("", "asked") if got is None else ("", "asked", "the kernel says", ""), tuple(rows))
 
 
 def report(found: Probe, time: float) -> Report:
@@ -266,7 +264,10 @@ def report(found: Probe, time: float) -> Report:
     sections = []
     if found.error is None:
         sections.append(Section("", (), (Row(("repr", found.repr or "")), Row(("names", found.decoded or "")))))
-        sections.append(asked_and_got(spec, found.got, found.rewrites))
+        sections.append(asked_and_got(spec, found.got))
+        if found.rewrites:
+            reasons = tuple(Row((field, why)) for field, why in found.rewrites)
+            sections.append(Section("why rewritten", (), reasons))
     else:
         number = getattr(found.error, "errno", None)
         rows = [Row(("error", python_text(found.error)), "error")]
@@ -274,7 +275,7 @@ def report(found: Probe, time: float) -> Report:
             rows.append(Row(("errno", f"{errno_name(number) or '?'} ({number})")))
         sections.append(Section("", (), tuple(rows)))
         if spec.fileno is None:
-            sections.append(asked_and_got(spec, None, ()))
+            sections.append(asked_and_got(spec, None))
         rows = []
         if found.why is not None:
             rows.append(Row(("why", found.why.text)))

@@ -110,6 +110,7 @@ class _Server:
         self.inode: tuple[int, int] | None = None
         self.paused = False
         self.complained = -1.0
+        self.spare: int | None = None
         self.source: stdio.LocalEnd | None = None
         self.sink: stdio.LocalEnd | None = None
         self.most = 1 if plan.mode == "pipe" else plan.max_conns
@@ -194,7 +195,7 @@ class _Server:
 
     def _make(self, target: addresses.Target) -> socket.socket:
         env, plan = self.env, self.plan
-        spec = plan.spec_for(target.family or 0)
+        spec = plan.spec_for(target.family or socket.AF_INET)
         if target.family != AF_UNIX:
             for given, flag in ((plan.replace, "--replace"), (plan.socket_mode is not None, "--socket-mode")):
                 if given:
@@ -326,6 +327,7 @@ class _Server:
                 raise SystemRefusal("open stdin or stdout", error) from error
         kind = syscalls.base_type(sock.type)
         if kind in CONNECTED:
+            self._take_spare()
             loop.watch(sock.fileno(), READ, self._on_client)
             return
         self.datagrams = Datagrams(
@@ -373,12 +375,26 @@ class _Server:
             if now - self.complained < 1:
                 return
             self.complained = now
+            # To explain it, modules are loaded: that takes a descriptor, of which there is none but the spare one.
+            self._give_spare()
             text = hint("accept", error, self.sock.family, self.sock.type)
+            self._take_spare()
             self.env.observer(Failed(now, 0, "accept", error, text))
             return
         self.failed = True
         self.env.observer(Failed(now, 0, "accept", error, hint("accept", error, self.sock.family, self.sock.type)))
         self.loop.stop()
+
+    def _take_spare(self) -> None:
+        try:
+            self.spare = os.open(os.devnull, os.O_RDONLY)
+        except OSError:
+            pass
+
+    def _give_spare(self) -> None:
+        if self.spare is not None:
+            os.close(self.spare)
+            self.spare = None
 
     def _pause(self) -> None:
         self.paused = True
@@ -446,6 +462,7 @@ class _Server:
             self.sock.detach()
         else:
             syscalls.close(self.env, self.sock)
+        self._give_spare()
         self._remove_path()
         if self.sink is not None:
             self.sink.close()

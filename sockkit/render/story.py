@@ -1,6 +1,6 @@
 """The words of the story: one line an event, the same for every renderer of text.
 
-Lines are keyed by their first character: ``>`` sent, ``<`` received, ``=`` state, ``x`` closed, ``!`` error, ``$`` system call.
+Lines are keyed by their first character: ``>`` sent, ``<`` received, ``=`` state, ``x`` closed, ``!`` error, ``*`` system call.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def _call(event: Call, width: int, ascii: bool) -> list[Line]:
         result = "0"
     else:
         result = _argument(event.result)
-    return [Line("$", f"{event.name}({arguments}) = {result} <{event.duration * 1e6:.0f} us>")]
+    return [Line("*", f"{event.name}({arguments}) = {result} <{event.duration * 1e6:.0f} us>")]
 
 
 def _argument(value: object) -> str:

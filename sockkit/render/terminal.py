@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -15,7 +17,7 @@ from sockkit.render import Output, Wish
 from sockkit.render.plain import Plain, Story, write
 from sockkit.render.story import Line
 
-COLOURS = {">": "green", "<": "cyan", "=": "", "x": "magenta", "!": "bold red", "$": "dim", "": "bold"}
+COLOURS = {">": "green", "<": "cyan", "=": "", "x": "magenta", "!": "bold red", "*": "dim", "": "bold"}
 MARKS = {"changed": "yellow", "error": "bold red", "good": "green", "faint": "dim", "": ""}
 
 
@@ -52,17 +54,19 @@ class Terminal(Story):
             return
         console = self._console
         with console.capture() as capture:
-            console.print(Text(event.title, style="bold"), soft_wrap=False)
+            if event.title:
+                console.print(Text(event.title, style="bold"), soft_wrap=False)
             for section in event.sections:
                 console.print()
                 if section.title:
-                    console.print(Text(section.title, style="bold"))
-                console.print(_table(section), soft_wrap=False)
-        write(self.output.stdout, capture.get().encode(self.encoding, "backslashreplace"))
+                    console.print(Text(f"{section.title}:", style="bold"))
+                console.print(Padding(_table(section), (0, 0, 0, 2)), soft_wrap=False)
+        text = re.sub(r" +((?:\x1b\[[0-9;]*m)* *)+\n", r"\1\n", capture.get())  # what pads a cell is no content
+        write(self.output.stdout, text.encode(self.encoding, "backslashreplace"))
 
 
 def _table(section: Section) -> Table:
-    table = Table(box=None, show_header=bool(section.header), pad_edge=False, padding=(0, 2, 0, 2), header_style="dim")
+    table = Table(box=None, show_header=bool(section.header), pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     columns = max([len(section.header), *(len(row.cells) for row in section.rows)])
     for i in range(columns):
         header = Text(section.header[i]) if i < len(section.header) else Text("")

@@ -1,0 +1,193 @@
+"""Keeps docs/ true: what can be generated is generated, and what is shown was run.
+
+``python -m tests.docs`` writes docs/reference.md and refreshes the output of every console block;
+``python -m tests.docs --check`` fails where either differs from what is there.
+
+A console block is fenced with ``console``; a line that begins with ``$ `` is a command for bash (lines that begin with ``> ``
+continue it), the lines up to the next one are its output, stdout and stderr together as a terminal would have them. In it ``[...]``
+stands for anything within a line, and a line that is only ``[...]`` for any lines. ``[status 1]`` as the last line of an
+output is the exit status where it is not 0. Commands of one block share a shell's directory, not its variables.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+BLOCK = re.compile(r"^```console\n(.*?)^```", re.S | re.M)
+
+
+class Example(NamedTuple):
+    """A command of a console block with the output that the page shows."""
+
+    page: str
+    line: int
+    command: str
+    shown: str
+
+
+def pages() -> list[Path]:
+    """Every page that may show commands."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def examples(page: Path) -> Iterator[Example]:
+    """The commands of a page."""
+    text = page.read_text()
+    for block in BLOCK.finditer(text):
+        first = text.count("\n", 0, block.start(1)) + 1
+        command: list[str] = []
+        shown: list[str] = []
+        begun = first
+        for number, line in enumerate(block[1].splitlines(), first):
+            if line.startswith("$ "):
+                if command:
+                    yield Example(page.name, begun, "\n".join(command), "\n".join(shown))
+                command, shown, begun = [line[2:]], [], number
+            elif line.startswith("> ") and command and not shown:
+                command.append(line[2:])
+            else:
+                shown.append(line)
+        if command:
+            yield Example(page.name, begun, "\n".join(command), "\n".join(shown))
+
+
+def actual(command: str) -> str:
+    """What a command prints here and now, with its exit status if that is not 0."""
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("FORCE_COLOR", "NO_COLOR", "COLUMNS")
+    }
+    environment["PYTHON"] = sys.executable
+    if (ROOT / "sockkit").exists():
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), environment.get("PYTHONPATH"))))
+    with tempfile.TemporaryDirectory() as directory, tempfile.TemporaryDirectory() as programs:
+        # The sockkit that is tested, whether or not it is installed as a command.
+        wrapper = Path(programs, "sockkit")
+        wrapper.write_text('#!/bin/sh\nexec "$PYTHON" -m sockkit "$@"\n')
+        wrapper.chmod(0o755)
+        path = (programs, str(Path(sys.executable).parent), environment.get("PATH", ""))
+        environment["PATH"] = os.pathsep.join(path)
+        done = subprocess.run(
+            ["bash", "-c", command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=directory,
+            env=environment,
+            timeout=60,
+            check=False,
+        )
+    text = done.stdout.decode().rstrip("\n")
+    return text + (f"\n[status {done.returncode}]" if done.returncode else "")
+
+
+VOLATILE = (
+    (r"\b(127\.0\.0\.1|\[::1\]|0\.0\.0\.0|::1?|localhost)([: ])\d{4,5}\b", r"\1\2[...]"),
+    (r"in \d+\.\d+ s", "in [...] s"),
+    (r"<\d+ us>", "<[...] us>"),
+    (r"(?m)^([*=<>x!]) +\d+\.\d{4} ", r"\1 [...] "),
+)
+"""What differs from run to run, in outputs that this module writes."""
+
+
+def steady(text: str) -> str:
+    """An output with what differs from run to run left open."""
+    for pattern, replacement in VOLATILE:
+        text = re.sub(pattern, replacement, text)
+    return text
+
+
+def matches(shown: str, found: str) -> bool:
+    """True if an output is what the page shows, its ``[...]`` taken for anything."""
+    pattern = "\n".join(re.escape(line) for line in shown.splitlines())
+    anything = re.escape("[...]")
+    pattern = re.sub(rf"(?m)^{re.escape(anything)}$", r"(?s:.*)", pattern)
+    pattern = pattern.replace(anything, "[^\n]*")
+    return re.fullmatch(pattern, found) is not None
+
+
+# ---- docs/reference.md
+
+
+def reference() -> str:
+    """The whole reference, from the rows that the program itself uses."""
+    from importlib import import_module
+
+    from sockkit import names, sockopts
+    from sockkit.addresses import ADDRESS_FAMILIES
+    from sockkit.cli import COMMANDS
+    from sockkit.errors import Exit
+    from sockkit.spec import GROUPS, options
+
+    lines = [
+        "# Reference",
+        "",
+        "Generated from the program by `python -m tests.docs`; checked in CI. Edit the rows in the code, not this page.",
+    ]
+    for command, (plan_name, what) in COMMANDS.items():
+        plan = getattr(import_module(f"sockkit.commands.{command}"), plan_name)
+        lines += ["", f"## sockkit {command}", "", f"{what[0].upper()}{what[1:]}.", ""]
+        lines += ["| option | group | what it does |", "|---|---|---|"]
+        rows = sorted(options(plan), key=lambda row: GROUPS.index(row.group))
+        for row in rows:
+            metavar = f" {row.kind.metavar}" if row.kind.metavar else ""
+            names_ = ", ".join(f"`{name}{metavar}`" for name in row.names).replace("|", "\\|")
+            lines.append(f"| {names_} | {row.group} | {row.help.replace('|', chr(92) + '|')} |")
+    lines += ["", "## Addresses", "", "| family | syntax | examples |", "|---|---|---|"]
+    for address in ADDRESS_FAMILIES:
+        shown = ", ".join(f"`{example}`" for example in address.examples)
+        lines.append(f"| {address.name} | `{address.syntax.replace('|', chr(92) + '|')}` | {shown} |")
+    for title, space in (("Families", names.FAMILIES), ("Types", names.TYPES), ("IANA protocol numbers", names.PROTOCOLS)):
+        lines += ["", f"## {title}", "", "| name | on Linux, macOS, FreeBSD, Windows | meaning |", "|---|---|---|"]
+        for constant in space.constants():
+            lines.append(f"| {constant.name} | {', '.join(constant.platforms)} | {constant.meaning} |")
+    lines += ["", "## Socket options", ""]
+    lines += ["For `--set NAME=VALUE` and in the reports of `sockkit inspect`.", ""]
+    lines += ["| option | level | takes | when | what the kernel does | documented |", "|---|---|---|---|---|---|"]
+    for option in sockopts.OPTIONS:
+        takes = option.kind.syntax if option.settable else "-"
+        lines.append(
+            f"| {option.name} | {option.level} | {takes} | {option.moment.value} | {option.kernel} | {option.source} |"
+        )
+    lines += ["", "## Exit statuses", "", "| status | name |", "|---|---|"]
+    lines += [f"| {code.value} | {code.name} |" for code in Exit]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    """Write, or with ``--check`` only compare."""
+    check = "--check" in sys.argv
+    wrong = 0
+    page = ROOT / "docs" / "reference.md"
+    text = reference()
+    if check:
+        if not page.exists() or page.read_text() != text:
+            print(f"{page.name} is not what the program says: python -m tests.docs")
+            wrong += 1
+    else:
+        page.write_text(text)
+    for page in pages():
+        for example in examples(page):
+            found = actual(example.command)
+            if matches(example.shown, found):
+                continue
+            wrong += 1
+            print(f"{example.page}:{example.line}: $ {example.command}\n--- shown\n{example.shown}\n--- now\n{found}\n")
+            if not check:
+                source = page.read_text()
+                old = "$ " + example.command.replace("\n", "\n> ") + "\n" + example.shown
+                old = old.rstrip("\n")
+                new = old[: len(old) - len(example.shown)].rstrip("\n") + "\n" + steady(found)
+                page.write_text(source.replace(old + "\n", new + "\n", 1))
+    return 1 if wrong and check else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,228 @@
+"""README's comparison with nc, ncat and socat: each measured cell is played here, against the programs themselves."""
+
+from __future__ import annotations
+
+import re
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.harness import ENVIRONMENT, SOCKKIT, listener, need
+
+TOOLS = ("sockkit", "nc", "ncat", "socat")
+LATE = 1.5
+"""Seconds after the end of input at which the peer replies. A reply that is late is what is measured."""
+
+# Situation -> what each tool does, in the order of TOOLS: the words of README's table.
+MEASURED = {
+    "TCP reply 1.5 s after the end of stdin": ("printed", "printed", "printed", "**lost, exit 0**"),
+    "UDP reply 1.5 s after the end of stdin": ("printed", "printed, then hangs", "**lost, exit 0**", "**lost, exit 0**"),
+    "the peer resets the connection": ("exit 1", "**exit 0, silent**", "exit 1", "**exit 0, silent**"),
+    "UDP to a closed port": ("exit 1", "**exit 0, silent**", "exit 1", "exit 1"),
+    "receives a UDP datagram of 20,000 bytes": ("20,000", "**16,384, silent**", "20,000", "**8,192, silent**"),
+    "listens by default on": ("this host", "everywhere", "everywhere", "everywhere"),
+}
+
+
+def command(tool: str) -> list[str]:
+    return SOCKKIT if tool == "sockkit" else [need(tool)]
+
+
+def client(tool: str, port: int, *, udp: bool = False) -> list[str]:
+    if tool == "socat":
+        return [*command(tool), "-", f"{'UDP' if udp else 'TCP'}:127.0.0.1:{port}"]
+    verb = ["connect"] if tool == "sockkit" else ["-N"] if tool == "nc" and not udp else []
+    return [*command(tool), *verb, *(["-u"] if udp else []), "127.0.0.1", str(port)]
+
+
+@contextmanager
+def running(*args: str, **streams: int) -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(args, env=ENVIRONMENT, stderr=subprocess.PIPE, **streams) as popen:  # type: ignore[call-overload]
+        try:
+            yield popen
+        finally:
+            popen.kill()
+
+
+def converse(tool: str, port: int, *, udp: bool = False) -> tuple[bytes, int | None]:
+    """What the client prints and its exit status; None if it has not ended after eight seconds."""
+    done: tuple[bytes, int | None]
+    with running(*client(tool, port, udp=udp), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as popen:
+        try:
+            out, _ = popen.communicate(b"req\n", timeout=9)
+            done = out, popen.returncode
+        except subprocess.TimeoutExpired:
+            popen.kill()
+            out, _ = popen.communicate()
+            done = out, None
+    return done
+
+
+def late_tcp(tool: str) -> str:
+    with listener() as server:
+
+        def peer() -> None:
+            sock, _ = server.accept()
+            with sock:
+                sock.settimeout(10)
+                while sock.recv(100):
+                    pass
+                time.sleep(LATE)
+                try:
+                    sock.sendall(b"late\n")
+                except OSError:
+                    pass
+
+        thread = threading.Thread(target=peer)
+        thread.start()
+        said = outcome(*converse(tool, server.getsockname()[1]))
+        thread.join()
+        return said
+
+
+def late_udp(tool: str) -> str:
+    with listener(type=socket.SOCK_DGRAM) as server:
+
+        def peer() -> None:
+            _, address = server.recvfrom(100)
+            time.sleep(LATE)
+            server.sendto(b"late\n", address)
+
+        thread = threading.Thread(target=peer)
+        thread.start()
+        said = outcome(*converse(tool, server.getsockname()[1], udp=True))
+        thread.join()
+        return said
+
+
+def outcome(out: bytes, status: int | None) -> str:
+    if out != b"late\n":
+        return f"**lost, exit {status}**"
+    return "printed" if status == 0 else "printed, then hangs" if status is None else f"printed, exit {status}"
+
+
+def reset(tool: str) -> str:
+    with listener() as server:
+
+        def peer() -> None:
+            sock, _ = server.accept()
+            sock.recv(100)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            sock.close()
+
+        thread = threading.Thread(target=peer)
+        thread.start()
+        with running(*client(tool, server.getsockname()[1]), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as popen:
+            assert popen.stdin is not None
+            popen.stdin.write(b"x\n")
+            popen.stdin.flush()
+            status = popen.wait(10)
+            assert popen.stderr is not None
+            said = popen.stderr.read()
+        thread.join()
+    return "**exit 0, silent**" if status == 0 and not said else f"exit {status}"
+
+
+def refused_udp(tool: str) -> str:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    with running(*client(tool, port, udp=True), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as popen:
+        # The first datagram is what the refusal answers; whoever looks learns of it with the second.
+        assert popen.stdin is not None
+        popen.stdin.write(b"x\n")
+        popen.stdin.flush()
+        try:
+            status = popen.wait(1)
+        except subprocess.TimeoutExpired:
+            popen.stdin.close()
+            try:
+                status = popen.wait(9)
+            except subprocess.TimeoutExpired:
+                return "hangs"
+        assert popen.stderr is not None
+        said = popen.stderr.read()
+    return "**exit 0, silent**" if status == 0 and not said else f"exit {status}"
+
+
+def large_datagram(tool: str) -> str:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    args = {
+        "sockkit": ["serve", "--mode", "pipe", "-u", str(port)],
+        "nc": ["-u", "-l", "127.0.0.1", str(port)],
+        "ncat": ["-u", "-l", "127.0.0.1", str(port)],
+        "socat": ["-u", f"UDP-RECV:{port},bind=127.0.0.1", "-"],
+    }[tool]
+    with running(*command(tool), *args, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as popen:
+        bound(port, "udp")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.sendto(b"a" * 20_000, ("127.0.0.1", port))
+            sock.sendto(b"END", ("127.0.0.1", port))
+        assert popen.stdout is not None
+        got = b""
+        while not got.endswith(b"END"):
+            got += popen.stdout.read(1)
+        popen.kill()
+        assert popen.stderr is not None
+        said = b"cut" in popen.stderr.read()
+    size = len(got) - 3
+    return f"{size:,}" if size == 20_000 else f"**{size:,}{'' if said else ', silent'}**"
+
+
+def bound(port: int, kind: str) -> str:
+    """The local address to which a port is bound, once it is: from /proc/net, which tells of every process."""
+    state = "0A" if kind == "tcp" else "07"
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        for table in (kind, f"{kind}6"):
+            path = Path("/proc/net", table)
+            for line in path.read_text().splitlines()[1:] if path.exists() else ():
+                address, number = line.split()[1].split(":")
+                if int(number, 16) == port and line.split()[3] == state:
+                    return address
+        time.sleep(0.01)
+    raise AssertionError(f"nobody bound {kind} port {port}")
+
+
+def default_bind(tool: str) -> str:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    args = {
+        "sockkit": ["serve", str(port)],
+        "nc": ["-l", str(port)],
+        "ncat": ["-l", str(port)],
+        "socat": [f"TCP-LISTEN:{port}", "-"],
+    }[tool]
+    with running(*command(tool), *args, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL):
+        address = bound(port, "tcp")
+    return "everywhere" if set(address) == {"0"} else "this host" if address == "0100007F" else address
+
+
+PLAY: dict[str, Callable[[str], str]] = dict(
+    zip(MEASURED, (late_tcp, late_udp, reset, refused_udp, large_datagram, default_bind), strict=True)
+)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="CANNOT: the programs compared are Debian's")
+@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize("situation", MEASURED)
+def test_cell(situation: str, tool: str) -> None:
+    assert PLAY[situation](tool) == MEASURED[situation][TOOLS.index(tool)]
+
+
+def test_readme_shows_what_was_measured() -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    for situation, cells in MEASURED.items():
+        row = f"| {' | '.join((situation, *cells))} |"
+        assert re.sub(r" +", " ", row) in re.sub(r" +", " ", readme), row
