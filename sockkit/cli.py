@@ -16,6 +16,7 @@ import click
 from sockkit import __version__, stdio
 from sockkit.errors import Exit, OutputGone, Signalled, SockkitError, SystemRefusal, UsageError
 from sockkit.spec import FLAG, GROUPS, Option, Plan, options
+from sockkit.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -146,7 +147,7 @@ class Verb(click.Command):
         groups = [name for name in GROUPS if any(row.group == name for row in self.rows)]
         if group not in ("", "all", *groups):
             known = f"{', '.join(groups)} and all are"
-            raise UsageError(f"{group!a} is no group of options of {self.name}: {known}", option="--help")
+            raise UsageError(f"{quoted(group)} is no group of options of {self.name}: {known}", option="--help")
         doc = _doc(self.plan)
         lines = [f"Usage: {doc[0]}"]
         if group:
@@ -207,7 +208,7 @@ def _no_address(command: str, words: Sequence[str]) -> UsageError:
     else:
         target = words if len(words) > 1 or ":" in words[0] else [*words, "PORT"]
         hint = f"to see who answers there type: {_shell(['sockkit', 'connect', '-z', *target])}"
-    return UsageError(f"{command} takes options only, not {words[0]!a}", option="ADDRESS", hint=hint)
+    return UsageError(f"{command} takes options only, not {quoted(words[0])}", option="ADDRESS", hint=hint)
 
 
 def _check_habits(plan: Plan, address: Sequence[str], words: list[str]) -> None:
@@ -254,7 +255,7 @@ class Sockkit(click.Group):
 
         close = difflib.get_close_matches(word, COMMANDS, 1)
         typed = ["sockkit", close[0], *args[1:]] if close else _from_netcat(args)
-        raise UsageError(f"{word!a} is no command: {', '.join(COMMANDS)} are", hint=f"type: {_shell(typed)}")
+        raise UsageError(f"{quoted(word)} is no command: {', '.join(COMMANDS)} are", hint=f"type: {_shell(typed)}")
 
     def get_help(self, ctx: click.Context) -> str:
         """See click."""
@@ -325,7 +326,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         status = _complain(told)
     except OutputGone:
         _end_by(getattr(signal, "SIGPIPE", None), 141)
-    except BrokenPipeError:  # click.echo to a reader that went away
+    except (BrokenPipeError, SystemExit):  # click makes SystemExit of a reader that went away
         _end_by(getattr(signal, "SIGPIPE", None), 141)
     except Signalled as signalled:
         _end_by(signalled.number, 128 + signalled.number)
@@ -373,7 +374,7 @@ def _complain(error: SockkitError) -> Exit:
         if error.cause is not None:
             text += f" (Python: {type(error.cause).__name__}: {describe(error.cause)})"
     found = [text, *([error.hint] if error.hint else [])]
-    for line in found:
+    for line in found if sys.stderr is not None else ():
         sys.stderr.write(f"sockkit: {escape(line, backslash=False)}\n")
     return error.exit
 

@@ -1,8 +1,8 @@
 """Moves datagrams: one socket that everybody sends to, and what is said of each peer.
 
 Unlike a connection, a datagram socket has no end and no back-pressure from its peers, and an empty datagram is a
-message like any other. Each peer that is heard from is a session in the story; there may be any number of them, and only
-the ``REMEMBERED`` that were heard from last are remembered, so that a flood of forged sources costs no memory.
+message like any other. Each peer that is heard from is a session in the story; there may be any number of them, and
+only the ``REMEMBERED`` that were heard from last are remembered: a flood of forged sources costs no memory.
 """
 
 from __future__ import annotations
@@ -277,7 +277,7 @@ class Datagrams:
 
         def check() -> None:
             nonlocal seen, since
-            if self._moved != seen:
+            if self._moved != seen or self._output:
                 seen, since = self._moved, self.env.clock()
             elif self.env.clock() - since >= wait:
                 self.env.observer(
@@ -290,9 +290,10 @@ class Datagrams:
                 )
                 self.on_end()
                 return
-            self.loop.later(wait / 10, check)
+            self.loop.later(pause, check)
 
-        self.loop.later(wait / 10, check)
+        pause = max(wait / 10, 0.01)
+        self.loop.later(pause, check)
 
     def _write_out(self, data: bytes) -> None:
         if self._escape is not None:
@@ -311,10 +312,10 @@ class Datagrams:
             except BlockingIOError:
                 return
             except OSError as error:
+                self._output.clear()
                 if error.errno == errno.EPIPE:
                     raise OutputGone from error
                 self.failed = True
-                self._output.clear()
                 self.env.observer(Failed(self.env.clock(), 0, "write to stdout", error, None))
                 self.on_end()
                 return
@@ -361,8 +362,11 @@ class Datagrams:
         for end in (self.source, self.sink):
             if end is not None:
                 self.loop.forget(end.fd)
-        if self._queue:
-            for data, peer, _ in self._queue:
-                self._lose(peer, len(data), "still waiting for the peer's queue at the end")
+        for data, peer, _ in self._queue:
+            self._lose(peer, len(data), "still waiting for the peer's queue at the end")
+        if self._output:
+            self.failed = True
+            size = sum(map(len, self._output))
+            self.env.observer(Lost(self.env.clock(), 0, size, "still waiting for stdout at the end"))
         for peer in self._peers.values():
             self._close(peer)

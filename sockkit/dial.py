@@ -1,17 +1,19 @@
 """Connects to the first of several addresses that answers: Happy Eyeballs, RFC 8305.
 
-The attempts start one after the other, ``DELAY`` apart or as soon as the one before has failed, and run side by side. The first
-that succeeds wins, and the others are closed. No failure is dropped: each is told with its own errno.
+The attempts start one after the other, ``DELAY`` apart or as soon as the one before has failed, and run side by side. The
+first that succeeds wins, and the others are closed. No failure is dropped: each is told with its own errno.
 """
 
 from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Sequence
+from functools import partial
 from socket import socket
 
 from sockkit import syscalls
 from sockkit.addresses import format_address
+from sockkit.errors import SystemRefusal
 from sockkit.events import Attempt, Failed
 from sockkit.loop import ERROR, HANGUP, WRITE, Loop, Timer
 from sockkit.resolve import Resolved
@@ -55,6 +57,7 @@ class Dialer:
         self._explain = explain
         self._on_end = on_end
         self._trying: dict[int, tuple[socket, Resolved]] = {}
+        self._queued: dict[int, tuple[socket, Resolved]] = {}
         self._timer: Timer | None = None
         self._several = len(addresses) > 1
 
@@ -80,21 +83,25 @@ class Dialer:
         """Begin; False if it failed at once."""
         try:
             sock = self._make(resolved)
+        except SystemRefusal as refusal:  # of an option or a source: it names itself
+            self._refuse(resolved, refusal.operation, refusal.error, refusal.hint)
+            return False
         except OSError as error:
             self._fail(resolved, error, "socket for")
             return False
+        return self._connect(sock, resolved)
+
+    def _connect(self, sock: socket, resolved: Resolved) -> bool:
         try:
             syscalls.connect(self.env, sock, resolved.address)
         except BlockingIOError as error:
-            if (
-                error.errno == errno.EAGAIN
-            ):  # a Unix socket whose accept queue is full, and nothing tells when it is not
-                syscalls.close(self.env, sock)
-                self._waiting.insert(0, resolved)
-                self._timer = self.loop.later(0.05, self.start)
+            if error.errno == errno.EAGAIN:
+                # A Unix socket whose accept queue is full, and nothing tells when it no longer is.
+                self._queued[sock.fileno()] = (sock, resolved)
+                self.loop.later(0.05, lambda: self._try_again(sock))
                 return True
             self._trying[sock.fileno()] = (sock, resolved)
-            self.loop.watch(sock.fileno(), WRITE, lambda mask, fd=sock.fileno(): self._on_ready(fd, mask))  # type: ignore[misc]
+            self.loop.watch(sock.fileno(), WRITE, partial(self._on_ready, sock.fileno()))
             return True
         except OSError as error:
             syscalls.close(self.env, sock)
@@ -103,12 +110,19 @@ class Dialer:
         self._win(sock, resolved)
         return True
 
+    def _try_again(self, sock: socket) -> None:
+        queued = self._queued.pop(sock.fileno(), None)
+        if queued is not None and not self._connect(*queued):
+            self.start()
+        elif queued is not None and self.socket is not None:
+            self._check()
+
     def _on_ready(self, fd: int, mask: int) -> None:
         if not mask & (WRITE | ERROR | HANGUP):
             return
         self.loop.forget(fd)
         sock, resolved = self._trying.pop(fd)
-        error = syscalls.pending_error(sock)
+        error = syscalls.pending_error(self.env, sock)
         if error is None:
             self._win(sock, resolved)
             self._check()
@@ -118,10 +132,12 @@ class Dialer:
         self.start()
 
     def _fail(self, resolved: Resolved, error: Exception, operation: str = "connect to") -> None:
-        self.failures.append((resolved, error))
-        text = f"{operation} {self._text(resolved)}"
         hint = self._explain(operation.split()[0], error, resolved) if not self._several else None
-        self.env.observer(Failed(self.env.clock(), 0, text, error, hint))
+        self._refuse(resolved, f"{operation} {self._text(resolved)}", error, hint)
+
+    def _refuse(self, resolved: Resolved, operation: str, error: Exception, hint: str | None) -> None:
+        self.failures.append((resolved, error))
+        self.env.observer(Failed(self.env.clock(), 0, operation, error, hint))
 
     def _win(self, sock: socket, resolved: Resolved) -> None:
         self.socket = sock
@@ -136,16 +152,21 @@ class Dialer:
             self.loop.forget(fd)
             syscalls.close(self.env, sock)
         self._trying.clear()
+        for sock, _ in self._queued.values():
+            syscalls.close(self.env, sock)
+        self._queued.clear()
 
     @property
     def over(self) -> bool:
         """True if there is a connection, or nothing left to try."""
-        return self.socket is not None or not (self._trying or self._waiting)
+        return self.socket is not None or not (self._trying or self._queued or self._waiting)
 
-    def pending(self) -> list[tuple[str, Resolved]]:
-        """The addresses that have not answered yet, each as text too."""
-        waiting = [resolved for _, resolved in self._trying.values()] + self._waiting
-        return [(self._text(resolved), resolved) for resolved in waiting]
+    def pending(self) -> list[tuple[str, Resolved, bool]]:
+        """The addresses that have not answered yet: as text, as they are, and whether their accept queue is full."""
+        found = [(resolved, False) for _, resolved in self._trying.values()]
+        found += [(resolved, True) for _, resolved in self._queued.values()]
+        found += [(resolved, False) for resolved in self._waiting]
+        return [(self._text(resolved), resolved, full) for resolved, full in found]
 
     def _check(self) -> None:
         if self.over:

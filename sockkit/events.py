@@ -8,25 +8,25 @@ from 1; 0 is the run itself. Addresses are text, already formatted by ``addresse
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum, IntFlag
+from enum import IntFlag, StrEnum
 from typing import NamedTuple
 
 
-class Direction(str, Enum):
+class Direction(StrEnum):
     """Which way, seen from us."""
 
     SENT = "sent"
     RECEIVED = "received"
 
 
-class Side(str, Enum):
+class Side(StrEnum):
     """Which end of a session: ours (stdin, stdout, the echo) or the peer's."""
 
     LOCAL = "local"
     REMOTE = "remote"
 
 
-class Level(str, Enum):
+class Level(StrEnum):
     """How much a note matters. Warnings are said even with ``-q``."""
 
     INFO = "info"

@@ -10,7 +10,8 @@ import heapq
 import os
 import select
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 from sockkit.events import Env
@@ -37,6 +38,15 @@ def hung_up(fd: int) -> bool:
     poll = select.poll()
     poll.register(fd, PEER_ENDED)
     return any(mask & (PEER_ENDED | HANGUP | ERROR) for _, mask in poll.poll(0))
+
+
+def ready(fd: int) -> bool:
+    """True if there is something to read, or to accept, now. Does not wait; True where the platform cannot say."""
+    if not hasattr(select, "poll"):
+        return True
+    poll = select.poll()
+    poll.register(fd, READ)
+    return bool(poll.poll(0))
 
 
 class _Epoll:
@@ -129,6 +139,7 @@ class Timer:
         return self.due < other.due
 
     def cancel(self) -> None:
+        """It is not called any more."""
         self.callback = None
 
 
@@ -150,6 +161,7 @@ class Loop:
         self._masks: dict[int, int] = {}
         self._timers: list[Timer] = []
         self._stopped = False
+        self._interruptible = False
         self._dispositions: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
         self._wakeup: tuple[int, int] | None = None
 
@@ -185,6 +197,17 @@ class Loop:
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self.signal = number
         self._stopped = True
+        if self._interruptible:
+            raise BlockingIOError
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Around a call that may block although it should not: a signal ends it, as BlockingIOError."""
+        self._interruptible = True
+        try:
+            yield
+        finally:
+            self._interruptible = False
 
     def _on_wakeup(self, mask: int) -> None:
         assert self._wakeup

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from sockkit.errors import UsageError
+from sockkit.text import quoted
 
 _BASE_TYPE = 0xF
 _LETTERS = {"L": "Linux", "M": "macOS", "F": "FreeBSD", "W": "Windows"}
@@ -682,7 +683,7 @@ class Space:
             number = _integer(text)
         except ValueError as error:
             raise UnknownName(
-                f"{_shown(text)} has too many digits for a number", text=text, option=option, cause=error
+                f"{quoted(text)} has too many digits for a number", text=text, option=option, cause=error
             ) from error
         if number is not None:
             return number
@@ -830,7 +831,7 @@ class Space:
             facts.append(f"did you mean {_listed(suggestions, 'or')}?")
         elif not misplaced:
             facts.append(self._offer())
-        message = f"no {self.title} is called {_shown(text)}: {'; '.join(facts)}"
+        message = f"no {self.title} is called {quoted(text)}: {'; '.join(facts)}"
         if not misplaced:
             message += f"{'' if suggestions else '.'} A number is accepted too"
         return UnknownName(message, text=text, suggestions=suggestions, option=option)
@@ -881,7 +882,9 @@ class Space:
 
         usable = {_folded(bare): (bare, constant) for bare, constant in self._usable()}
         found: dict[int | None, str] = {}
-        for key in difflib.get_close_matches(word, usable, n=9):
+        letters = sorted(word)
+        swapped = [key for key in usable if sorted(key) == letters]  # TPC is TCP rather than TP
+        for key in dict.fromkeys((*swapped, *difflib.get_close_matches(word, usable, n=9))):
             bare, constant = usable[key]
             found.setdefault(constant.number, self._typed(text, bare))
         return tuple(found.values())[:3]
@@ -913,7 +916,7 @@ class TypeSpace(Space):
         total = 0
         for number in numbers:
             if number < 0 or (self.parts(number)[0] and self.parts(total)[0]):
-                message = f"{_shown(text)} is not one socket type with flags: join one type and flags, STREAM+NONBLOCK"
+                message = f"{quoted(text)} is not one socket type with flags: join one type and flags, STREAM+NONBLOCK"
                 raise UnknownName(message, text=text, option=option)
             total |= number
         return total
@@ -1106,11 +1109,6 @@ def _proper_names(meaning: str) -> set[str]:
     """The words of a meaning that have a capital: ``TCP``, ``IPV6``."""
     words = "".join(c if c.isalnum() else " " for c in meaning).split()
     return {word.upper() for word in words if not word.islower()}
-
-
-def _shown(text: str) -> str:
-    """What was typed, in quotes, harmless and not endless."""
-    return repr(text if len(text) <= 60 else text[:60] + "…")
 
 
 def _listed(words: Iterable[str], joint: str) -> str:

@@ -73,7 +73,7 @@ class Resolution:
 
 
 def interleaved(found: Iterable[Resolved]) -> list[Resolved]:
-    """Addresses with their families taken in turn, each once, the resolver's first choice first (RFC 8305 section 4)."""
+    """Addresses with their families taken in turn, each once, the resolver's first choice first (RFC 8305, 4)."""
     families: dict[int, list[Resolved]] = {}
     for row in dict.fromkeys(found):
         families.setdefault(row.family, []).append(row)

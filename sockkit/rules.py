@@ -358,7 +358,7 @@ def _explain_family(ask: Ask) -> str:
 
 def _try_family(ask: Ask) -> str | None:
     if ask.maker in NO_SOCKETS or ask.maker not in CREATE:
-        return "`sockkit probe --all` shows the families that this kernel has"
+        return "`sockkit probe --family NAME` tries another; /proc/net/protocols lists what this kernel has"
     module = CREATE[ask.maker][1]
     if ask.maker in (UNIX, INET, NETLINK):
         return "look for a filter: systemd's RestrictAddressFamilies= answers so too"
@@ -644,7 +644,7 @@ def _generic(name: str, errnos: str, source: str, text: str, try_next: str | Non
     )
 
 
-_PROBE = "`sockkit probe --all` shows the combinations that this kernel makes"
+_PROBE = "probe shows the nearest combinations that this kernel makes"
 
 LIMITS: tuple[Rule, ...] = (
     _generic(
@@ -1111,7 +1111,7 @@ CASES: tuple[Case, ...] = (
         "EADDRINUSE",
         _abstract,
         "another socket has the abstract name {address}",
-        "choose another name, or end its owner: `sockkit inspect --all` shows who it is",
+        "choose another name, or end its owner: `ss -xlp` shows who it is",
     ),
     Case(
         "bind",
@@ -1132,28 +1132,28 @@ CASES: tuple[Case, ...] = (
         "EADDRINUSE",
         _inet_datagram,
         "another socket has port {port} on this address",
-        "choose another port; `sockkit inspect --all --port {port}` shows who has this one",
+        "choose another port; `ss -lntup` shows who has this one",
     ),
     Case(
         "bind",
         "EADDRINUSE",
         _inet_family,
         "another socket has port {port} on this address, or connections that it had are still in TIME_WAIT",
-        "`sockkit inspect --all --port {port}` shows who; if only TIME_WAIT is left, add --set SO_REUSEADDR=1",
+        "`ss -antup` shows who; if only TIME_WAIT is left, add --set SO_REUSEADDR=1",
     ),
     Case(
         "bind",
         "EADDRINUSE",
         _any,
         "another socket has this address",
-        "choose another; `sockkit inspect --all` shows who",
+        "choose another; `ss -ap` shows who",
     ),
     Case(
         "bind",
         "EADDRNOTAVAIL",
         _vsock,
         "{address} is not the context ID (CID) of this machine",
-        "bind to VMADDR_CID_ANY; CID 1 is this machine once vsock_loopback is loaded",
+        "`sockkit serve --family VSOCK any PORT` takes any; CID 1 is this machine once vsock_loopback is loaded",
     ),
     Case(
         "bind",
@@ -1294,14 +1294,14 @@ CASES: tuple[Case, ...] = (
         "ECONNREFUSED",
         _loopback,
         "this host answered, but nobody listens on that port",
-        "start `sockkit serve {target}` in another terminal; `sockkit inspect --all` shows who listens where",
+        "start `sockkit serve {target}` in another terminal; `ss -lntu` shows who listens where",
     ),
     Case(
         "connect",
         "ECONNREFUSED",
         _inet_family,
         "the host answered, but nobody listens on that port (or a firewall answers so)",
-        "check the port; on that host, `sockkit inspect --all` shows who listens where",
+        "check the port; on that host, `ss -lntu` shows who listens where",
     ),
     Case(
         "connect send recv", "ECONNREFUSED", _any, "the other side answered, but nobody listens at this address", None
@@ -1369,6 +1369,13 @@ CASES: tuple[Case, ...] = (
         _vsock,
         "no machine with CID {address} answered",
         "the host is CID 2, CID 1 is this machine once vsock_loopback is loaded, guests have the CID they were given",
+    ),
+    Case(
+        "connect",
+        "ETIMEDOUT",
+        _loopback,
+        "nobody accepted: a server on this host whose queue of waiting connections is full, or a firewall rule of its own",
+        "see whether the server still accepts: `ss -lnt` shows its queue (Recv-Q of Send-Q)",
     ),
     Case(
         "connect",
@@ -1521,7 +1528,7 @@ CASES: tuple[Case, ...] = (
         "ENOPROTOOPT",
         _any,
         "this socket has no such option: it belongs to another protocol, cannot be set, or this kernel lacks it",
-        "`sockkit inspect --options` lists those that this socket has",
+        "`sockkit inspect` lists those that this socket has",
     ),
     Case("setsockopt getsockopt", "EOPNOTSUPP", _any, "this kind of socket has no such option, or no such level", None),
     Case(

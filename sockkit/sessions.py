@@ -520,7 +520,7 @@ class Session:
         lane = self.relay.outbound
         if lane is None or lane.over or self.relay.inbound.state is State.OPEN:
             return
-        error = syscalls.pending_error(self.sock)
+        error = syscalls.pending_error(self.env, self.sock)
         if error is not None and self.outbound is not None:
             self.sink_failed(self.outbound, error)
 
@@ -549,15 +549,14 @@ class Session:
         if carrier.lane.source is Side.LOCAL:
             return True
         # A peer that is gone may have left messages behind the empty one.
-        return self.connected and hung_up(self.fd) and not syscalls.receive_queue(self.sock)
+        return self.connected and hung_up(self.fd) and not syscalls.receive_queue(self.env, self.sock)
 
     def source_ended(self, carrier: Carrier | Messages) -> None:
         """End of input: the stream said so."""
         side = carrier.lane.source
         if carrier.lane.state is not State.OPEN:
             return
-        if self._escaper is not None and side is Side.REMOTE:
-            carrier.flush(self._escaper.flush())
+        self._flush_escaper(carrier)
         self.relay.ended(side)
         if side is Side.LOCAL:
             self._input_ended = True
@@ -569,6 +568,11 @@ class Session:
                 self._await_input(lane)
         if side is Side.LOCAL and not self.connected:
             self._await_reply()
+
+    def _flush_escaper(self, carrier: Carrier | Messages) -> None:
+        """Half a character at the end, however it ended, is shown as the bytes that it is."""
+        if self._escaper is not None and carrier is self.inbound:
+            carrier.flush(self._escaper.flush())
 
     def _peer_end(self) -> str:
         return "FIN received" if _has_fin(self.sock) else "the peer ended"
@@ -631,6 +635,7 @@ class Session:
         if carrier.lane.source is Side.LOCAL:
             self.fail("read from stdin", error)
             return
+        self._flush_escaper(carrier)
         lost = self.relay.reset()
         self._refuse(f"receive from {self.peer}" if self.peer else "receive", error, lost)
 
@@ -719,8 +724,10 @@ class Session:
 
         self._idle = self.loop.later(limit / 4, check)
 
-    def _moved(self) -> int:
-        return sum(lane.received + lane.sent for lane in self.relay.lanes)
+    def _moved(self) -> tuple[int, int | None]:
+        # What the kernel holds counts too: a slow peer that takes megabytes of it is not idle.
+        queued = syscalls.send_queue(self.env, self.sock) if self.connected else None
+        return sum(lane.received + lane.sent for lane in self.relay.lanes), queued
 
     # ---- over
 
@@ -728,13 +735,13 @@ class Session:
         """Nothing will move any more here; the peer's kernel may still have to take what ours holds."""
         waiting = 0
         if self.connected and not self.failed and self.relay.outbound is not None:
-            waiting = syscalls.send_queue(self.sock) or 0
+            waiting = syscalls.send_queue(self.env, self.sock) or 0
         if not waiting:
             self.close()
             return
-        self.loop.forget(self.fd)
-        self._mask = -1
-        error = syscalls.pending_error(self.sock)
+        # From here on only the clock calls: an end that stayed watched, ready as it is, would call over and over.
+        self._forget_all()
+        error = syscalls.pending_error(self.env, self.sock)
         if error is not None:
             self._refuse(f"send to {self.peer}", error, waiting)
             self.close()
@@ -750,11 +757,7 @@ class Session:
         for timer in (self._grace, self._idle, self._reply):
             if timer is not None:
                 timer.cancel()
-        if self._mask != -1:
-            self.loop.forget(self.fd)
-        for end in (self.source, self.sink):
-            if end is not None:
-                self.loop.forget(end.fd)
+        self._forget_all()
         if self.own:
             syscalls.close(self.env, self.sock)
         else:
@@ -765,6 +768,14 @@ class Session:
         text = describe(self.error) if self.error is not None else None
         self.env.observer(Closed(now, self.number, self.peer, sent, received, now - self._opened, first, text))
         self.on_close(self)
+
+    def _forget_all(self) -> None:
+        if self._mask != -1:
+            self.loop.forget(self.fd)
+            self._mask = -1
+        for end in (self.source, self.sink):
+            if end is not None:
+                self.loop.forget(end.fd)
 
     @property
     def totals(self) -> tuple[int, int]:

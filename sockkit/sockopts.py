@@ -18,7 +18,7 @@ import socket
 import struct
 import sys
 from collections.abc import Callable
-from enum import Enum
+from enum import StrEnum
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -27,7 +27,7 @@ from sockkit.errors import UsageError, describe
 _LINUX = sys.platform in ("linux", "android")
 
 
-class Moment(str, Enum):
+class Moment(StrEnum):
     """Until when setting an option does what it says."""
 
     BEFORE_BIND = "before bind"
@@ -65,6 +65,7 @@ class Sockets(NamedTuple):
     not_protocols: frozenset[int] = frozenset()
 
     def contains(self, family: int, type: int, proto: int) -> bool:
+        """True if such a socket is one of them."""
         return (
             (self.families is None or family in self.families)
             and (self.types is None or type in self.types)
@@ -150,7 +151,6 @@ class SockOption(NamedTuple):
             unit = _SHORT_UNITS.get(self.unit, self.unit)
             return f"{text} {'byte' if unit == 'bytes' and value == 1 else unit}"
         return text
-
 
     def parts(self, value: dict[str, Any]) -> list[tuple[str, str]]:
         """A decoded structure for people, one (name, text) a field."""
@@ -476,6 +476,15 @@ _LISTENER_NAMES = {"unacked": "accept_queue", "sacked": "backlog"}
 """What the kernel puts in these two fields of a listener."""
 
 
+_NO_LIMIT = {
+    ("snd_ssthresh", 2**31 - 1): "none yet",
+    ("pacing_rate", 2**64 - 1): "unlimited",
+    ("max_pacing_rate", 2**64 - 1): "unlimited",
+    ("min_rtt", 2**32 - 1): "not measured",
+}
+"""What the kernel says with all bits set."""
+
+
 def _unpack(fields: tuple[Field, ...], raw: bytes) -> dict[str, Any]:
     """The fields that are whole in ``raw``, by name."""
     values: dict[str, Any] = {}
@@ -525,7 +534,8 @@ def _field_texts(fields: tuple[Field, ...], value: Any) -> list[tuple[str, str]]
     parts = []
     for name, one in value.items():
         text = _show_bool(one) if isinstance(one, bool) else str(one) or "none"
-        parts.append((name, f"{text} {units.get(name, '')}".rstrip()))
+        text = _NO_LIMIT.get((name, one)) or f"{text} {units.get(name, '')}".rstrip()
+        parts.append((name, text))
     return parts
 
 
@@ -948,7 +958,7 @@ def find(name: str) -> SockOption:
     if found:
         several = " or ".join(option.name for option in found)
         raise UsageError(f"{name} could be several options; say which: {several}", option="--set")
-    raise UsageError(f"no socket option is called {name!r}", option="--set", hint=_did_you_mean(typed))
+    raise UsageError(f"no socket option is called {quoted(name)}", option="--set", hint=_did_you_mean(typed))
 
 
 def _by_number(name: str) -> SockOption:
@@ -956,7 +966,7 @@ def _by_number(name: str) -> SockOption:
         level, number = (_whole(part, 0, 2**31 - 1) for part in name.split(":"))
     except ValueError:
         raise UsageError(
-            f"{name!r} is not LEVEL:NUMBER, two numbers such as 6:1", option="--set", hint="or give the option's name"
+            f"{quoted(name)} is not LEVEL:NUMBER, two numbers such as 6:1", option="--set", hint="or give the option's name"
         ) from None
     same = [option for option in OPTIONS if (option.level_number, option.number) == (level, number)]
     return SockOption(
@@ -1016,7 +1026,7 @@ def parse_setting(text: str) -> tuple[SockOption, bytes | int, str]:
     except ValueError as error:
         # Ours may say what is wrong; of Python's own, ``int``'s and the codecs' say less than what is right does.
         why = f"; {error}" if type(error) is ValueError and error.args and "literal" not in str(error) else ""
-        raise UsageError(f"{right}: got {value!r}{why}", option="--set", hint=_explain(option)) from None
+        raise UsageError(f"{right}: got {quoted(value)}{why}", option="--set", hint=_explain(option)) from None
     given = int.from_bytes(raw, sys.byteorder, signed=True) if kind.plain else raw
     return option, given, option.show(option.decode(raw))
 

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from sockkit import names
 from sockkit.errors import UsageError
+from sockkit.text import quoted
 
 GROUPS = ("socket", "session", "data", "output")
 """Groups of options that ``--help GROUP`` knows, in the order of ``--help all``."""
@@ -72,7 +73,7 @@ def parse_fileno(text: str) -> int:
         operator.index(text)  # type: ignore[arg-type]  # to show what socket.socket(fileno="abc") says of a text
     except TypeError as error:
         raise UsageError(
-            f"{text!a} is no file descriptor: a decimal number such as 3 is", option="--fileno", cause=error
+            f"{quoted(text)} is no file descriptor: a decimal number such as 3 is", option="--fileno", cause=error
         ) from error
     raise AssertionError("a str has no __index__")
 
@@ -97,7 +98,7 @@ def _seconds(text: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value < 1e9:
-        raise UsageError(f"{text!a} is no time: seconds from 0 to 999999999, such as 2 or 0.5")
+        raise UsageError(f"{quoted(text)} is no time: seconds from 0 to 999999999, such as 2 or 0.5")
     return value
 
 
@@ -107,7 +108,7 @@ def number(metavar: str, lowest: int, highest: int) -> Kind:
     def parse(text: str) -> int:
         digits = text.removeprefix("-")
         if not (digits.isascii() and digits.isdecimal()) or len(digits) > 18 or not lowest <= int(text) <= highest:
-            raise UsageError(f"{text!a} is no whole number from {lowest} to {highest}")
+            raise UsageError(f"{quoted(text)} is no whole number from {lowest} to {highest}")
         return int(text)
 
     return Kind(metavar, parse)
@@ -118,7 +119,7 @@ def choice(*values: str) -> Kind:
 
     def parse(text: str) -> str:
         if text.lower() not in values:
-            raise UsageError(f"{text!a} is none of {', '.join(values)}")
+            raise UsageError(f"{quoted(text)} is none of {', '.join(values)}")
         return text.lower()
 
     return Kind("|".join(values), parse, lambda start: [(value, "") for value in values if value.startswith(start)])
@@ -126,7 +127,7 @@ def choice(*values: str) -> Kind:
 
 def _octal(text: str) -> int:
     if not 1 <= len(text) <= 4 or not set(text) <= set("01234567") or int(text, 8) > 0o777:
-        raise UsageError(f"{text!a} is no file mode: three octal digits such as 600")
+        raise UsageError(f"{quoted(text)} is no file mode: three octal digits such as 600")
     return int(text, 8)
 
 

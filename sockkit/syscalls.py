@@ -46,6 +46,7 @@ TRUNC: int = getattr(socket, "MSG_TRUNC", 0) if LINUX else 0
 """As a flag of recv(2) it returns a message's true length; only Linux has that meaning."""
 INTERNET = frozenset(getattr(socket, name) for name in ("AF_INET", "AF_INET6") if hasattr(socket, name))
 AF_INET6: int | None = getattr(socket, "AF_INET6", None)
+SO_MEMINFO = 55
 SIOCOUTQ = 0x5411
 FIONREAD = 0x541B
 
@@ -134,21 +135,24 @@ def adopted(env: Env, spec: SocketSpec) -> Iterator[socket.socket]:
         sock.detach()
 
 
-def identity(sock: socket.socket) -> Identity:
+def identity(env: Env, sock: socket.socket) -> Identity:
     """What the kernel says that a socket is: SO_DOMAIN, SO_TYPE, SO_PROTOCOL (socket(7)).
 
     macOS and Windows have no SO_DOMAIN or SO_PROTOCOL by these names: None there.
     """
 
-    def ask(option: int | None) -> int | None:
+    fd = sock.fileno()
+
+    def ask(name: str, option: int | None) -> int | None:
         if option is None:
             return None
         try:
-            return sock.getsockopt(socket.SOL_SOCKET, option)
+            get = lambda: sock.getsockopt(socket.SOL_SOCKET, option)
+            return observed(env, "getsockopt", fd, lambda: (fd, "SOL_SOCKET", name), get)
         except OSError:
             return None
 
-    return Identity(ask(SO_DOMAIN), ask(socket.SO_TYPE), ask(SO_PROTOCOL))
+    return Identity(ask("SO_DOMAIN", SO_DOMAIN), ask("SO_TYPE", socket.SO_TYPE), ask("SO_PROTOCOL", SO_PROTOCOL))
 
 
 class Identity(NamedTuple):
@@ -173,10 +177,22 @@ def close(env: Env, sock: socket.socket) -> None:
 # ---- addresses and connections
 
 
+@contextmanager
+def _address_of(sock: socket.socket, address: Address) -> Iterator[None]:
+    """An address of the wrong shape for its family: Python says so before it asks the kernel."""
+    try:
+        yield
+    except (TypeError, ValueError, OverflowError) as error:
+        family = names.FAMILIES.label(sock.family)
+        text = f"{format_address(sock.family, address)} is no address of {family}"
+        raise UsageError(text, option="ADDRESS", cause=error) from error
+
+
 def bind(env: Env, sock: socket.socket, address: Address) -> None:
-    """bind(2)."""
+    """bind(2). Raises UsageError for an address of the wrong shape."""
     fd = sock.fileno()
-    observed(env, "bind", fd, lambda: (fd, format_address(sock.family, address)), lambda: sock.bind(address))
+    with _address_of(sock, address):
+        observed(env, "bind", fd, lambda: (fd, format_address(sock.family, address)), lambda: sock.bind(address))
 
 
 def listen(env: Env, sock: socket.socket, backlog: int | None = None) -> None:
@@ -206,9 +222,10 @@ def accept(env: Env, sock: socket.socket) -> tuple[socket.socket, Address]:
 
 
 def connect(env: Env, sock: socket.socket, address: Address) -> None:
-    """connect(2). On a non-blocking socket BlockingIOError means: under way."""
+    """connect(2). On a non-blocking socket BlockingIOError means: under way. UsageError as for ``bind``."""
     fd = sock.fileno()
-    observed(env, "connect", fd, lambda: (fd, format_address(sock.family, address)), lambda: sock.connect(address))
+    with _address_of(sock, address):
+        observed(env, "connect", fd, lambda: (fd, format_address(sock.family, address)), lambda: sock.connect(address))
 
 
 def shutdown_sending(env: Env, sock: socket.socket) -> None:
@@ -217,18 +234,20 @@ def shutdown_sending(env: Env, sock: socket.socket) -> None:
     observed(env, "shutdown", fd, lambda: (fd, "SHUT_WR"), lambda: sock.shutdown(socket.SHUT_WR))
 
 
-def local_address(sock: socket.socket) -> Address:
+def local_address(env: Env, sock: socket.socket) -> Address:
     """getsockname(2), or None where there is none or Python cannot read this family's."""
+    fd = sock.fileno()
     try:
-        return sock.getsockname()
+        return observed(env, "getsockname", fd, lambda: (fd,), sock.getsockname)
     except OSError:
         return None
 
 
-def peer_address(sock: socket.socket) -> Address:
+def peer_address(env: Env, sock: socket.socket) -> Address:
     """getpeername(2), or None where it is not connected or Python cannot read this family's."""
+    fd = sock.fileno()
     try:
-        return sock.getpeername()
+        return observed(env, "getpeername", fd, lambda: (fd,), sock.getpeername)
     except OSError:
         return None
 
@@ -264,12 +283,40 @@ def set_int(env: Env, sock: socket.socket, level: str, name: str, value: int) ->
     observed(env, "setsockopt", fd, lambda: (fd, level, name, value), lambda: sock.setsockopt(*numbers, value))
 
 
-def v6_only(sock: socket.socket) -> bool:
+def v6_only(env: Env, sock: socket.socket) -> bool:
     """IPV6_V6ONLY: an IPv6 socket without it serves IPv4 too (ipv6(7), RFC 3493 section 5.3)."""
+    fd = sock.fileno()
+    get = lambda: sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
     try:
-        return bool(sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY))
+        return bool(observed(env, "getsockopt", fd, lambda: (fd, "IPPROTO_IPV6", "IPV6_V6ONLY"), get))
     except (OSError, AttributeError):
         return True
+
+
+def listening(env: Env, sock: socket.socket) -> bool:
+    """SO_ACCEPTCONN: listen(2) was called on it. False where the platform cannot say."""
+    fd = sock.fileno()
+    get = lambda: sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    try:
+        return bool(observed(env, "getsockopt", fd, lambda: (fd, "SOL_SOCKET", "SO_ACCEPTCONN"), get))
+    except (OSError, AttributeError):
+        return False
+
+
+def datagrams_dropped(env: Env, sock: socket.socket) -> int | None:
+    """Datagrams that the kernel dropped since the receive queue was full: the last word of SO_MEMINFO (since Linux 4.12).
+
+    None where it cannot be told.
+    """
+    if not LINUX:
+        return None
+    fd = sock.fileno()
+    get = lambda: sock.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, 36)
+    try:
+        raw = observed(env, "getsockopt", fd, lambda: (fd, "SOL_SOCKET", "SO_MEMINFO"), get)
+    except OSError:
+        return None
+    return int.from_bytes(raw[32:36], sys.byteorder) if len(raw) >= 36 else None
 
 
 def answers(env: Env, family: int, type: int, address: Address) -> bool:
@@ -298,35 +345,39 @@ def get_option(env: Env, sock: socket.socket, option: SockOption) -> int | bytes
     if level is None or number is None:
         raise OSError(errno.ENOPROTOOPT, os.strerror(errno.ENOPROTOOPT))
     size = option.read_size(sock.family)
-    get: Callable[[], int | bytes] = lambda: sock.getsockopt(level, number, *([size] if size else []))  # noqa: E731
+    get: Callable[[], int | bytes] = lambda: sock.getsockopt(level, number, *([size] if size else []))
     return observed(env, "getsockopt", fd, lambda: (fd, option.level, option.name), get)
 
 
-def pending_error(sock: socket.socket) -> OSError | None:
+def pending_error(env: Env, sock: socket.socket) -> OSError | None:
     """SO_ERROR, which reading clears: only for sockets that are ours."""
-    number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    fd = sock.fileno()
+    get = lambda: sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    number = observed(env, "getsockopt", fd, lambda: (fd, "SOL_SOCKET", "SO_ERROR"), get)
     return OSError(number, os.strerror(number)) if number else None
 
 
-def _queue(sock: socket.socket, request: int) -> int | None:
+def _queue(env: Env, sock: socket.socket, name: str, request: int) -> int | None:
     try:
         import fcntl
     except ImportError:  # Windows
         return None
+    fd = sock.fileno()
+    get = lambda: int.from_bytes(fcntl.ioctl(fd, request, b"\0\0\0\0"), sys.byteorder)
     try:
-        return int.from_bytes(fcntl.ioctl(sock.fileno(), request, b"\0\0\0\0"), "little")
+        return observed(env, "ioctl", fd, lambda: (fd, name), get)
     except OSError:
         return None
 
 
-def send_queue(sock: socket.socket) -> int | None:
+def send_queue(env: Env, sock: socket.socket) -> int | None:
     """Bytes that the peer's kernel (TCP) or the peer (Unix) has not taken yet: SIOCOUTQ, tcp(7), unix(7). None: unknown."""
-    return _queue(sock, SIOCOUTQ) if LINUX else None
+    return _queue(env, sock, "SIOCOUTQ", SIOCOUTQ) if LINUX else None
 
 
-def receive_queue(sock: socket.socket) -> int | None:
+def receive_queue(env: Env, sock: socket.socket) -> int | None:
     """Bytes that wait to be received: FIONREAD (on UDP, the size of the next datagram). None: unknown."""
-    return _queue(sock, FIONREAD) if LINUX else None
+    return _queue(env, sock, "FIONREAD", FIONREAD) if LINUX else None
 
 
 # ---- data: functions that are chosen once for a conversation

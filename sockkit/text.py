@@ -114,6 +114,15 @@ def preview(data: bytes | str, width: int, *, ascii: bool = False) -> str:
     return text[:end] + ellipsis
 
 
+def quoted(text: str) -> str:
+    r"""What was typed, in quotes, for a message: harmless and not endless.
+
+    >>> quoted("caf\xe9 \udcff")
+    "'café \\xff'"
+    """
+    return f"'{preview(text, 60)}'"
+
+
 class TerminalEscaper:
     r"""Payload on its way to a terminal: lines stay lines, and nothing in it moves the cursor or sets a colour.
 

@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import pytest
 
@@ -71,8 +71,8 @@ def run(
     prefix: Sequence[str] = (),
 ) -> Result:
     """Run sockkit to its end. ``stdin``: bytes through a pipe, a descriptor, or None for /dev/null."""
-    given = {"input": stdin} if isinstance(stdin, bytes) else {"stdin": subprocess.DEVNULL if stdin is None else stdin}
-    done = subprocess.run(  # type: ignore[call-overload]
+    given: dict[str, Any] = {"input": stdin} if isinstance(stdin, bytes) else {"stdin": subprocess.DEVNULL if stdin is None else stdin}
+    done = subprocess.run(
         [*prefix, *SOCKKIT, *args],
         capture_output=True,
         timeout=timeout,
@@ -190,7 +190,7 @@ class Process:
                 except BrokenPipeError:
                     pass
 
-    def __enter__(self) -> Process:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -250,17 +250,23 @@ class Screen(NamedTuple):
     shown: bytes
 
 
-def on_terminal(*args: str, typed: bytes = b"", until: bytes | None = None, env: dict[str, str] | None = None) -> Screen:
-    """Run sockkit on a pseudo-terminal of 100 columns. ``typed`` is typed once ``until`` (a regex) is on the screen."""
+def on_terminal(
+    *args: str,
+    typed: bytes = b"",
+    until: bytes | None = None,
+    env: dict[str, str] | None = None,
+    columns: int = 100,
+) -> Screen:
+    """Run sockkit on a pseudo-terminal. ``typed`` is typed once ``until`` (a regex) is on the screen."""
     import fcntl
     import struct
     import termios
 
     pid, master = pty.fork()
     if pid == 0:
-        os.execvpe(SOCKKIT[0], [*SOCKKIT, *args], {**ENVIRONMENT, "TERM": "xterm-256color", **(env or {})})
+        os.execvpe(SOCKKIT[0], [*SOCKKIT, *args], {**ENVIRONMENT, "COLUMNS": str(columns), "TERM": "xterm-256color", **(env or {})})
     try:
-        fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+        fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
         shown = bytearray()
         deadline = time.monotonic() + TIMEOUT
         pending = typed

@@ -730,3 +730,21 @@ def test_rules_has_no_socket_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(socket, "socket", never)
     assert rules.why(2, 2, 6, "EPROTONOSUPPORT")
     assert rules.meaning("connect", "ECONNREFUSED", family=2)
+
+
+def test_every_sockkit_command_in_the_hints_is_one() -> None:
+    import re
+    import shlex
+    from pathlib import Path
+
+    from sockkit.cli import sockkit
+
+    source = Path(rules.__file__).read_text()
+    commands = set(re.findall(r"`sockkit ([^`]+)`", source))
+    assert len(commands) > 3
+    for command in commands:
+        text = command.replace("{target}", "127.0.0.1 80").replace("{port}", "80").partition(" 3<>")[0]
+        verb, *words = shlex.split(text)
+        found = sockkit.get_command(None, verb)  # type: ignore[arg-type]
+        assert found is not None, command
+        found.make_context(verb, words)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import socket
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sockkit import addresses, stdio, syscalls
 from sockkit.commands.endpoint import (
@@ -13,8 +12,10 @@ from sockkit.commands.endpoint import (
     LINUX,
     OOB,
     EndpointPlan,
+    OwnPath,
     apply_settings,
     creation_hint,
+    has_path,
     hint,
     local_text,
     resolve,
@@ -96,6 +97,8 @@ def run(plan: ConnectPlan, env: Env) -> Exit:
     if plan.fileno is not None:
         return _Call(plan, env, settings, type).over_descriptor(plan.fileno)
     target = addresses.parse_target(plan.address, family=plan.family_number())
+    if target.address in ("", b""):
+        raise UsageError("an abstract socket needs a name to connect to: @NAME", option="ADDRESS")
     if target.port == 0:
         raise UsageError("port 0 is nobody's to connect to: give 1 to 65535", option="PORT")
     plan.spec_for(target.family or socket.AF_INET)
@@ -116,7 +119,9 @@ class _Call:
         if self.timeout == 0:
             raise UsageError("a timeout of 0 seconds allows no connection: give more", option="--connect-timeout")
         self.source = _Source(None, plan.source_port)
-        self.bound_path: str | bytes | None = None
+        self.path: OwnPath | None = None
+        self.others = ""
+        """What is said of the addresses that a datagram socket leaves out."""
 
     def to(self, target: addresses.Target) -> Exit:
         """Resolve, connect, converse."""
@@ -126,8 +131,8 @@ class _Call:
                 sock = self._dial(loop, target)
                 return Exit.FAILED if sock is None else self._converse(loop, sock, own=True)
             finally:
-                if self.bound_path is not None:
-                    os.unlink(self.bound_path)
+                if self.path is not None:
+                    self.path.remove()
 
     def over_descriptor(self, fileno: str) -> Exit:
         """Converse over a socket that was lent to us; connect it first if it is not connected."""
@@ -143,11 +148,10 @@ class _Call:
         self.type = sock.type
         with Loop(env) as loop:
             try:
-                connected = syscalls.peer_address(sock) is not None
+                connected = syscalls.peer_address(env, sock) is not None
                 if connected and plan.address:
                     raise UsageError(
-                        f"fd {fileno} is connected already, to "
-                        f"{addresses.format_address(sock.family, syscalls.peer_address(sock))}: leave the address out",
+                        f"fd {fileno} is connected already, to {self._peer_text(sock)}: leave the address out",
                         option="--fileno",
                     )
                 if not connected:
@@ -156,6 +160,9 @@ class _Call:
             finally:
                 if sock.fileno() != -1:
                     sock.detach()
+
+    def _peer_text(self, sock: socket.socket) -> str:
+        return addresses.format_address(sock.family, syscalls.peer_address(self.env, sock))
 
     def _connect_lent(self, sock: socket.socket, fileno: str) -> None:
         if not self.plan.address:
@@ -178,8 +185,13 @@ class _Call:
             raise UsageError("only IPv4 and IPv6 have a source port", option="-p")
         if plan.source is None:
             return _Source(None, plan.source_port)
-        port = (plan.source_port or 0) if internet else None
-        found = addresses.parse_target([plan.source], family=target.family, port=port, argument="-s")
+        if internet and plan.source_port is None:
+            try:
+                found = addresses.parse_target([plan.source], family=target.family, argument="-s")
+            except UsageError:  # without a port, as is usual: any
+                found = addresses.parse_target([plan.source], family=target.family, port=0, argument="-s")
+        else:
+            found = addresses.parse_target([plan.source], family=target.family, port=plan.source_port, argument="-s")
         if found.address is None:
             raise UsageError(f"{plan.source!a} is a name: a source is a number, such as 127.0.0.1", option="-s")
         return _Source(found, plan.source_port)
@@ -194,20 +206,27 @@ class _Call:
             apply_settings(env, sock, self.options, "BEFORE_BIND")
             local = self.source.address(resolved.family, sock.type)
             if local is not None:
-                syscalls.bind(env, sock, local)
-                if resolved.family == AF_UNIX and local and isinstance(local, (str, bytes)):
-                    self.bound_path = None if local[:1] in ("\0", b"\0") else local
+                self._bind(sock, local)
             apply_settings(env, sock, self.options, "BEFORE_CONNECT", "ANY")
         except BaseException:
             syscalls.close(env, sock)
             raise
         return sock
 
+    def _bind(self, sock: socket.socket, local: Any) -> None:
+        try:
+            syscalls.bind(self.env, sock, local)
+        except OSError as error:
+            text = addresses.format_address(sock.family, local)
+            raise SystemRefusal(
+                f"bind to {text}", error, hint=hint("bind", error, sock.family, sock.type, local)
+            ) from error
+        if has_path(sock.family, local):
+            self.path = OwnPath(local)
+
     def _explain(self, operation: str, error: Exception, resolved: Resolved) -> str | None:
         if operation == "connect":
             return hint("connect", error, resolved.family, self.type, resolved.address)
-        if self.source.target is not None or self.source.port is not None:
-            return hint("bind", error, resolved.family, self.type, self.source.address(resolved.family, self.type))
         return creation_hint(self.plan.spec_for(resolved.family), error)
 
     def _dial(self, loop: Loop, target: addresses.Target) -> socket.socket | None:
@@ -235,8 +254,8 @@ class _Call:
             # A datagram socket connects at once, wherever: what answers is known later, if ever.
             tried, others = found[:1], [addresses.format_address(*row) for row in found[1:]]
             if others:
-                text = f"{target.text} has other addresses, which are not tried: {', '.join(others)}"
-                env.observer(Note(env.clock(), 0, Level.INFO, text))
+                self.others = f"{target.text} has other addresses, which are not tried: {', '.join(others)}"
+                env.observer(Note(env.clock(), 0, Level.INFO, self.others))
         dialer = Dialer(loop, tried, self._make, self._explain, loop.stop)
         dialer.start()
         if dialer.socket is None and not dialer.over:
@@ -248,9 +267,13 @@ class _Call:
             dialer.cancel()
             raise Signalled(loop.signal)
         if dialer.socket is None:
-            for text, resolved in dialer.pending():
+            for text, resolved, full in dialer.pending():
                 expired = timed_out(self.timeout)
-                tip = hint("connect", expired, resolved.family, self.type, resolved.address)
+                tip = (
+                    "somebody listens there, but does not accept: its queue of waiting connections is full"
+                    if full
+                    else hint("connect", expired, resolved.family, self.type, resolved.address)
+                )
                 env.observer(Failed(env.clock(), 0, f"connect to {text}", expired, tip))
             dialer.cancel()
             if len(found) > 1 and dialer.failures:
@@ -265,9 +288,9 @@ class _Call:
     def _converse(self, loop: Loop, sock: socket.socket, *, own: bool) -> Exit:
         env, plan, settings = self.env, self.plan, self.settings
         kind = syscalls.base_type(sock.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE))
-        peer = addresses.format_address(sock.family, syscalls.peer_address(sock))
+        peer = self._peer_text(sock)
         if plan.zero:
-            env.observer(Opened(env.clock(), 1, peer, local_text(sock)))
+            env.observer(Opened(env.clock(), 1, peer, local_text(env, sock)))
             if kind == socket.SOCK_DGRAM:
                 text = "a datagram socket connects without asking the peer: -z says nothing about it"
                 env.observer(Note(env.clock(), 1, Level.WARNING, text))
@@ -286,7 +309,7 @@ class _Call:
             memoryview(bytearray(BUFFER_SIZE)),
             settings,
             peer=peer,
-            local=local_text(sock),
+            local=local_text(env, sock),
             connected=kind in CONNECTED,
             messages=kind != socket.SOCK_STREAM,
             source=source,
@@ -303,4 +326,6 @@ class _Call:
             sink.close()
         if loop.signal is not None:
             raise Signalled(loop.signal)
+        if session.error is not None and self.others:
+            env.observer(Note(env.clock(), 0, Level.WARNING, self.others))
         return Exit.FAILED if session.failed else Exit.OK

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sockkit import names, syscalls
-from sockkit.errors import Signalled, UsageError, errno_name
-from sockkit.events import Env, Level, Note
+from sockkit.addresses import format_address
+from sockkit.errors import Signalled, SystemRefusal, UsageError, errno_name
+from sockkit.events import Call, Env, Interest, Level, Note
 from sockkit.loop import READ, Loop
 from sockkit.resolve import Resolution, Resolved
 from sockkit.sessions import AFTER_END, REPLY_WAIT, Settings
@@ -46,7 +48,7 @@ class EndpointPlan(Plan):
         "--set", kind=Kind("NAME=VALUE"), group="socket", multiple=True, help="set a socket option, at its own moment"
     )
     wait: float | None = option(
-        "-w", "--wait", kind=SECONDS, group="session", help="both --connect-timeout and --idle-timeout"
+        "-w", "--wait", kind=SECONDS, group="session", help="--idle-timeout, and for connect --connect-timeout too"
     )
     idle_timeout: float | None = option(
         "--idle-timeout", kind=SECONDS, group="session", help="end with status 1 when nothing moved for S seconds"
@@ -167,7 +169,7 @@ def apply_settings(
     """Set the options whose moment this is, and say what the kernel made of each: before, asked, got.
 
     Raises:
-        OSError: the kernel's refusal; its ``filename`` names the option.
+        SystemRefusal: the kernel's refusal, which names the option.
     """
     for row, value, asked in settings:
         if row.moment.name not in moments:
@@ -183,9 +185,10 @@ def apply_settings(
         try:
             syscalls.set_option(env, sock, row, value)
         except OSError as error:
-            error.filename = row.name
-            raise
-        env.observer(Note(env.clock(), 0, Level.INFO, f"{row.name}: was {before}, asked {asked}, got {read()}"))
+            tip = hint("setsockopt", error, sock.family, sock.type)
+            raise SystemRefusal(f"set {row.name} to {asked}", error, hint=tip) from error
+        got = read()
+        env.observer(Note(env.clock(), 0, Level.INFO, f"{row.name}: was {before}, asked {asked}, got {got}"))
 
 
 def resolve(loop: Loop, target: Target, spec: SocketSpec, *, numeric: bool) -> list[Resolved]:
@@ -200,6 +203,8 @@ def resolve(loop: Loop, target: Target, spec: SocketSpec, *, numeric: bool) -> l
         return [Resolved(target.family, target.address)]
     assert target.host is not None and target.port is not None
     kind = syscalls.base_type(spec.type)
+    env = loop.env
+    begun = env.clock()
     look_up = Resolution(target.host, target.port, target.family, kind, 0, numeric=numeric)
     done = False
 
@@ -215,14 +220,21 @@ def resolve(loop: Loop, target: Target, spec: SocketSpec, *, numeric: bool) -> l
         raise Signalled(loop.signal)
     if not done:
         raise TimeoutError("the name was not resolved in time")
-    return look_up.result()
+    if not env.interest & Interest.CALLS:
+        return look_up.result()
+    call = Call(begun, "getaddrinfo", None, (target.host, target.port), None, None, env.clock() - begun)
+    try:
+        found = look_up.result()
+    except (OSError, UnicodeError, ValueError) as error:
+        env.observer(call._replace(error=error))
+        raise
+    env.observer(call._replace(result=", ".join(format_address(*row) for row in found)))
+    return found
 
 
 def hint(operation: str, error: Exception, family: int | None, type: int | None, address: object = None) -> str | None:
     """What an errno means here, and what to try: one line, or None."""
     from sockkit import rules
-    from sockkit.addresses import format_address
-
     port = None
     if family in syscalls.INTERNET and isinstance(address, tuple) and len(address) > 1:
         port = address[1]
@@ -245,13 +257,35 @@ def creation_hint(spec: SocketSpec, error: Exception) -> str | None:
     return f"{found.text}; {found.try_next}" if found.try_next else found.text
 
 
+class OwnPath:
+    """The path of a Unix socket that we bound: ours to unlink, as long as it is still the inode that we made."""
+
+    def __init__(self, path: str | bytes) -> None:
+        """Raises OSError if the path is gone already."""
+        made = os.lstat(path)
+        self._path = path
+        self._inode = made.st_dev, made.st_ino
+
+    def remove(self) -> None:
+        """Unlink it, unless somebody else's file stands there now."""
+        try:
+            now = os.lstat(self._path)
+            if (now.st_dev, now.st_ino) == self._inode:
+                os.unlink(self._path)
+        except OSError:
+            pass  # it is gone, or its directory is no longer ours to write: nothing of ours is left to remove
+
+
+def has_path(family: int, address: object) -> bool:
+    """True if binding there makes a path: a Unix address that is neither abstract nor empty."""
+    return family == AF_UNIX and isinstance(address, (str, bytes)) and address[:1] not in ("", b"", "\0", b"\0")
+
+
 def timed_out(seconds: float) -> OSError:
     """Our own limit was reached: the errno that the kernel would use."""
     return TimeoutError(errno.ETIMEDOUT, f"timed out after {seconds:g} s")
 
 
-def local_text(sock: socket.socket) -> str:
+def local_text(env: Env, sock: socket.socket) -> str:
     """Our address of a socket as text."""
-    from sockkit.addresses import format_address
-
-    return format_address(sock.family, syscalls.local_address(sock))
+    return format_address(sock.family, syscalls.local_address(env, sock))

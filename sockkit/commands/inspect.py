@@ -111,7 +111,7 @@ def inspect(spec: SocketSpec, env: Env | None = None, settings: tuple[str, ...] 
         )
         if parsed:
             apply_settings(env, sock, parsed, "BEFORE_BIND", "BEFORE_CONNECT", "ANY")
-        kernel = syscalls.identity(sock)
+        kernel = syscalls.identity(env, sock)
         if spec.fileno is None or spec.family is None or kernel.family in (None, spec.family):
             return _look(env, spec, sock, belief, kernel)
         # Addresses are read by the family that Python believes in: for those, an object that was told nothing.
@@ -131,7 +131,7 @@ def _look(env: Env, spec: SocketSpec, sock: socket.socket, belief: Belief, kerne
     fd = sock.fileno()
     family, type, proto = _known(kernel, belief)
     kind = syscalls.base_type(type)
-    local, peer = syscalls.local_address(sock), syscalls.peer_address(sock)
+    local, peer = syscalls.local_address(env, sock), syscalls.peer_address(env, sock)
     listening: bool | None = None
     options = []
     for row in sockopts.applicable(family, kind, proto):
@@ -157,8 +157,8 @@ def _look(env: Env, spec: SocketSpec, sock: socket.socket, belief: Belief, kerne
         addresses.format_address(family, peer) if peer is not None else None,
         os.get_blocking(fd) if hasattr(os, "get_blocking") else sock.getblocking(),
         sock.get_inheritable(),
-        None if listening else syscalls.send_queue(sock),
-        None if listening else syscalls.receive_queue(sock),
+        None if listening else syscalls.send_queue(env, sock),
+        None if listening else syscalls.receive_queue(env, sock),
         listening,
         tuple(options),
         tuple(_lies(belief, kernel, family, os.get_blocking(fd) if hasattr(os, "get_blocking") else None)),

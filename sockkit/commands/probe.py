@@ -81,7 +81,7 @@ def probe(spec: SocketSpec, env: Env | None = None) -> Probe:
         return Probe(spec, None, None, None, (), error, why, nearest)
     try:
         text = repr(sock)
-        got = syscalls.identity(sock)
+        got = syscalls.identity(env, sock)
         decoded = decoded_repr(sock, text)
         rewrites = () if spec.fileno is not None else tuple(_rewrites(full(spec), got))
         return Probe(spec, text, decoded, got, rewrites, None, None, ())
@@ -159,7 +159,8 @@ def _candidates(asked: Full) -> Iterator[Full]:
     """Neighbours of a combination: another protocol, another type, another family, then two of them."""
     base, flags = names.TYPES.parts(asked.type)
     known = [row[:3] for row in rules.KNOWN if row.family == asked.family and rules.ANY not in (row.type, row.proto)]
-    types = [int(getattr(socket, f"SOCK_{name}")) for name in ("STREAM", "DGRAM", "SEQPACKET", "RAW")]
+    wanted = [names.TYPES.find(f"SOCK_{name}") for name in ("STREAM", "DGRAM", "SEQPACKET", "RAW")]
+    types = [row.number for row in wanted if row is not None and row.number is not None]
     families = [
         number
         for number in (names.family_number(f"AF_{name}") for name in ("INET", "INET6", "UNIX"))

@@ -13,8 +13,10 @@ from sockkit.commands.endpoint import (
     AF_UNIX,
     CONNECTED,
     EndpointPlan,
+    OwnPath,
     apply_settings,
     creation_hint,
+    has_path,
     hint,
     local_text,
     resolve,
@@ -22,10 +24,10 @@ from sockkit.commands.endpoint import (
 from sockkit.datagrams import Datagrams
 from sockkit.errors import Exit, Signalled, SystemRefusal, UsageError
 from sockkit.events import Env, Failed, Level, Listening, Note, Totals
-from sockkit.loop import READ, Loop
+from sockkit.loop import READ, Loop, ready
 from sockkit.relay import Relay
 from sockkit.sessions import BUFFER_SIZE, Session, Settings
-from sockkit.spec import MODE, PORT, choice, number, option, plan
+from sockkit.spec import MODE, choice, number, option, plan
 
 TRANSIENT = frozenset(
     getattr(errno, name)
@@ -56,7 +58,9 @@ class ServePlan(EndpointPlan):
 
     FIRST = ("udp", "unix", "port", "mode", "keep", "once", "wait", "family", "type", "quiet", "verbose", "json")
     address: tuple[str, ...] = ()
-    port: int | None = option("-p", "--port", kind=PORT, group="socket", help="port (65432; 0: any free one)")
+    port: int | None = option(
+        "-p", "--port", kind=number("PORT", 0, 2**32 - 1), group="socket", help="port (65432; 0: any free one)"
+    )
     mode: str = option(
         "--mode",
         kind=choice("echo", "discard", "pipe"),
@@ -106,8 +110,7 @@ class _Server:
         self.failed = False
         self.datagrams: Datagrams | None = None
         self.lent = False
-        self.path: str | bytes | None = None
-        self.inode: tuple[int, int] | None = None
+        self.path: OwnPath | None = None
         self.paused = False
         self.complained = -1.0
         self.spare: int | None = None
@@ -150,6 +153,11 @@ class _Server:
         if plan.max_conns is not None and type not in CONNECTED and plan.fileno is None:
             raise UsageError("datagrams have no connections to count: leave --max-conns out", option="--max-conns")
         plan.check_lines(type)
+        if plan.ready_fd is not None:
+            try:
+                os.fstat(plan.ready_fd)
+            except OSError as error:
+                raise UsageError(f"{plan.ready_fd} is no open descriptor", option="--ready-fd", cause=error) from error
 
     # ---- the socket
 
@@ -177,14 +185,19 @@ class _Server:
         self.lent = True
         try:
             kind = syscalls.base_type(sock.type)
-            if syscalls.peer_address(sock) is not None and kind in CONNECTED:
+            if syscalls.peer_address(env, sock) is not None and kind in CONNECTED:
                 raise UsageError(
                     f"fd {fileno} is connected: it can be conversed over (sockkit connect --fileno {fileno}), not served on",
                     option="--fileno",
                 )
             apply_settings(env, sock, self.options, "BEFORE_BIND", "BEFORE_CONNECT", "ANY")
-            if kind in CONNECTED:
-                syscalls.listen(env, sock, plan.backlog)  # on a socket that listens already: sets the backlog again
+            address = syscalls.local_address(env, sock)
+            if sock.family in syscalls.INTERNET and address is not None and not address[1]:
+                text = f"fd {fileno} has no address: listening would bind it to any port of every interface"
+                raise UsageError(text, option="--fileno", hint="have whoever lends it bind it first")
+            # listen(2) on a socket that listens already would change its lender's backlog.
+            if kind in CONNECTED and (plan.backlog is not None or not syscalls.listening(env, sock)):
+                syscalls.listen(env, sock, plan.backlog)
         except OSError as error:
             sock.detach()
             raise SystemRefusal(f"{operation}: listen", error, hint=hint("listen", error, None, None)) from error
@@ -203,7 +216,8 @@ class _Server:
         try:
             found = resolve(self.loop, target, spec, numeric=plan.numeric)
         except (OSError, UnicodeError, ValueError) as error:
-            raise SystemRefusal(f"look up {target.text}", error) from error
+            tip = "-n asks no name server" if plan.numeric else None
+            raise SystemRefusal(f"look up {target.text}", error, hint=tip) from error
         if len(found) > 1:
             others = ", ".join(addresses.format_address(*row) for row in found[1:])
             env.observer(Note(env.clock(), 0, Level.INFO, f"{target.text} has other addresses, not served: {others}"))
@@ -230,7 +244,8 @@ class _Server:
             self._remove_path()
             syscalls.close(env, sock)
             verb = operation.split()[0]
-            tip = hint(verb, error, family, syscalls.base_type(spec.type), address)
+            tip = _in_the_way(address) if has_path(family, address) and error.errno == errno.EADDRINUSE else None
+            tip = tip or hint(verb, error, family, syscalls.base_type(spec.type), address)
             raise SystemRefusal(operation, error, hint=tip) from error
         except BaseException:
             self._remove_path()
@@ -239,7 +254,7 @@ class _Server:
         return sock
 
     def _bind(self, sock: socket.socket, address: Any) -> None:
-        if sock.family != AF_UNIX or not address or address[:1] in ("\0", b"\0"):
+        if not has_path(sock.family, address):
             syscalls.bind(self.env, sock, address)
             return
         if self.plan.replace:
@@ -252,8 +267,7 @@ class _Server:
         finally:
             if before is not None:
                 os.umask(before)
-        made = os.lstat(address)
-        self.path, self.inode = address, (made.st_dev, made.st_ino)
+        self.path = OwnPath(address)
 
     def _remove_stale(self, sock: socket.socket, path: Any) -> None:
         """Remove a socket that nobody listens on. Anything else in the way stays, and bind(2) says so."""
@@ -268,24 +282,17 @@ class _Server:
             self.env.observer(Note(self.env.clock(), 0, Level.INFO, text))
 
     def _remove_path(self) -> None:
-        """Unlink the path that we made, if it is still the one that we made."""
-        if self.path is None:
-            return
-        try:
-            now = os.lstat(self.path)
-            if (now.st_dev, now.st_ino) == self.inode:
-                os.unlink(self.path)
-        except FileNotFoundError:
-            pass
-        self.path = None
+        if self.path is not None:
+            self.path.remove()
+            self.path = None
 
     # ---- serving
 
     def _announce(self, sock: socket.socket) -> None:
         env, plan = self.env, self.plan
-        address = syscalls.local_address(sock)
-        text = local_text(sock)
-        identity = syscalls.identity(sock)
+        address = syscalls.local_address(env, sock)
+        text = local_text(env, sock)
+        identity = syscalls.identity(env, sock)
         family = sock.family if identity.family is None else identity.family
         kind = syscalls.base_type(sock.type if identity.type is None else identity.type)
         remark, warning = self._reach(sock, address)
@@ -309,7 +316,7 @@ class _Server:
             dgram = "-u " if syscalls.base_type(sock.type) == socket.SOCK_DGRAM else ""
             remark = f"this host only; others: sockkit serve {dgram}{wide} {port}"
         elif sock.family == syscalls.AF_INET6 and addresses.is_wildcard(sock.family, address):
-            only = syscalls.v6_only(sock)
+            only = syscalls.v6_only(self.env, sock)
             remark = "IPv6 only" if only else "IPv6, and IPv4 as ::ffff:a.b.c.d"
         else:
             remark = ""
@@ -336,7 +343,7 @@ class _Server:
             plan.mode,
             self.buffer,
             self.settings,
-            local=local_text(sock),
+            local=local_text(self.env, sock),
             source=self.source,
             sink=self.sink,
             once=plan.once,
@@ -351,7 +358,7 @@ class _Server:
                 self._pause()
                 return
             try:
-                sock, address = syscalls.accept(self.env, self.sock)
+                sock, address = self._accept()
             except BlockingIOError:
                 return
             except OSError as error:
@@ -363,6 +370,19 @@ class _Server:
                 if self.plan.once:
                     self._pause()
                 return
+
+    def _accept(self) -> tuple[socket.socket, Any]:
+        """accept(2), which on a listener that was lent may block: its O_NONBLOCK is not ours to set.
+
+        Where several processes share it, each is woken and one gets the client. Looking again right before makes losing
+        rare; and a signal must get through to one that lost, which Python would otherwise send back to wait (PEP 475).
+        """
+        if not self.lent:
+            return syscalls.accept(self.env, self.sock)
+        if not ready(self.sock.fileno()):
+            raise BlockingIOError
+        with self.loop.interruptible():
+            return syscalls.accept(self.env, self.sock)
 
     def _on_refused_accept(self, error: OSError) -> None:
         if error.errno in TRANSIENT:
@@ -425,7 +445,7 @@ class _Server:
             self.buffer,
             self.settings,
             peer=addresses.format_address(sock.family, address),
-            local=local_text(sock),
+            local=local_text(self.env, sock),
             connected=True,
             messages=syscalls.base_type(sock.type) != socket.SOCK_STREAM,
             source=self.source,
@@ -466,3 +486,15 @@ class _Server:
         self._remove_path()
         if self.sink is not None:
             self.sink.close()
+
+
+def _in_the_way(path: Any) -> str | None:
+    """What stands at a path, if it is something that ``--replace`` does not remove."""
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:
+        return None
+    if stat.S_ISSOCK(mode):
+        return None
+    what = "a directory" if stat.S_ISDIR(mode) else "a file" if stat.S_ISREG(mode) else "no socket"
+    return f"the path is {what}: choose another one (--replace removes stale sockets only)"

@@ -19,6 +19,8 @@ from sockkit.render.story import Line
 
 COLOURS = {">": "green", "<": "cyan", "=": "", "x": "magenta", "!": "bold red", "*": "dim", "": "bold"}
 MARKS = {"changed": "yellow", "error": "bold red", "good": "green", "faint": "dim", "": ""}
+_PADDING = re.compile(r"(?: |\x1b\[[0-9;]*m)+$")
+"""What fills a cell behind its content."""
 
 
 class Terminal(Story):
@@ -61,7 +63,7 @@ class Terminal(Story):
                 if section.title:
                     console.print(Text(f"{section.title}:", style="bold"))
                 console.print(Padding(_table(section), (0, 0, 0, 2)), soft_wrap=False)
-        text = re.sub(r" +((?:\x1b\[[0-9;]*m)* *)+\n", r"\1\n", capture.get())  # what pads a cell is no content
+        text = "\n".join(_PADDING.sub(lambda end: end[0].replace(" ", ""), line) for line in capture.get().split("\n"))
         write(self.output.stdout, text.encode(self.encoding, "backslashreplace"))
 
 

@@ -1,0 +1,184 @@
+"""sockkit on platforms that lack things: imports and ``--help`` everywhere, ``probe`` where that makes sense.
+
+Each case is a process of its own in which names are taken away from the standard library before sockkit is imported.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import sockkit
+from tests.harness import ENVIRONMENT, FORBIDDEN, TIMEOUT
+
+PACKAGE = Path(sockkit.__file__).parent
+MODULES = sorted(
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+    for path in PACKAGE.glob("**/*.py")
+    if path.name != "__main__.py"
+)
+
+# What Python's socket has on every platform (Lib/socket.py itself needs the first ones).
+ALWAYS = {"AF_INET", "SOCK_STREAM", "SOCK_DGRAM", "SOL_SOCKET", "SO_TYPE", "SO_ERROR", "SO_REUSEADDR", "MSG_PEEK"}
+ALWAYS |= {"EAGAIN", "EBADF", "EWOULDBLOCK", "SOMAXCONN", "SHUT_WR", "SHUT_RD", "SHUT_RDWR", "IPPROTO_TCP", "IPPROTO_UDP", "IPPROTO_IP", "MSG_OOB"}
+OPTIONAL = sorted(
+    name
+    for name in dir(socket)
+    if name.isupper() and isinstance(getattr(socket, name), int) and name not in ALWAYS and not name.startswith("EAI_")
+)
+WINDOWS = {
+    "socket": ["AF_UNIX", "MSG_DONTWAIT", "socketpair", "SO_REUSEPORT", "CMSG_LEN", "sethostname", "if_nameindex"],
+    "select": ["epoll", "poll", "PIPE_BUF"],
+    "signal": ["SIGHUP", "SIGPIPE", "SIGCHLD", "SIGUSR1", "set_wakeup_fd"],
+    "os": ["readv", "writev", "geteuid", "getuid", "fork", "register_at_fork", "openpty", "eventfd"],
+    "modules": ["fcntl", "termios", "pwd", "grp", "resource"],
+}
+
+HIDE = """
+import json, os, runpy, select, signal, socket, subprocess, sys
+import click.shell_completion, rich.padding, rich.table  # they ask for the platform too, and are not what is tested
+wanted = json.loads(os.environ["HIDE"])
+for module in ("socket", "select", "signal", "os"):
+    for name in wanted.get(module, ()):
+        for home in (module, "_" + module, "posix" if module == "os" else module):
+            if home in sys.modules and hasattr(sys.modules[home], name):
+                delattr(sys.modules[home], name)
+for name in wanted.get("modules", ()):
+    sys.modules[name] = None
+if "platform" in wanted:
+    sys.platform = wanted["platform"]
+"""
+IMPORT = HIDE + f"import importlib\nfor module in {MODULES!r}:\n    importlib.import_module(module)\n"
+COMMAND = HIDE + 'sys.argv[0] = "sockkit"\nrunpy.run_module("sockkit", run_name="__main__", alter_sys=True)\n'
+
+
+def python(code: str, hidden: dict[str, Any], *args: str) -> tuple[int, str, str]:
+    """Status, stdout and stderr of Python without those names."""
+    environment = {**ENVIRONMENT, "HIDE": json.dumps(hidden)}
+    command = [sys.executable, "-W", "error", "-c", code, *args]
+    done = subprocess.run(command, capture_output=True, env=environment, timeout=TIMEOUT, check=False)
+    for word in FORBIDDEN:
+        assert word not in done.stderr, done.stderr.decode()
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+def test_each_constant_may_be_missing() -> None:
+    """One by one, all of them, four at a time: the import of everything, in one forked process per constant."""
+    code = f"""
+import importlib, os, socket, sys
+names = sys.argv[1:]
+missing = []
+for name in names:
+    pid = os.fork()
+    if pid == 0:
+        try:
+            for module in ("socket", "_socket"):
+                if hasattr(sys.modules[module], name):
+                    delattr(sys.modules[module], name)
+            for module in {MODULES!r}:
+                importlib.import_module(module)
+            os._exit(0)
+        except BaseException as error:
+            os.write(2, f"{{name}}: {{error!r}}\\n".encode())
+            os._exit(1)
+    if os.waitpid(pid, 0)[1]:
+        missing.append(name)
+sys.exit(bool(missing))
+"""
+    # What costs is to import click and rich anew in each: they do not look at socket's constants.
+    code = "import click, rich.console, rich.table, json, argparse\n" + code
+    share = [OPTIONAL[start::2] for start in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        for status, _, said in pool.map(lambda names: python(code, {}, *names), share):
+            assert (status, said) == (0, "")
+
+
+LACKING: dict[str, dict[str, Any]] = {
+    "no optional constant": {"socket": OPTIONAL},
+    "windows": {**WINDOWS, "platform": "win32"},
+    "windows without constants": {**WINDOWS, "socket": sorted({*OPTIONAL, *WINDOWS["socket"]}), "platform": "win32"},
+    "darwin": {"select": ["epoll"], "socket": ["SO_PROTOCOL", "SO_DOMAIN", "AF_NETLINK"], "platform": "darwin"},
+    "darwin without constants": {"select": ["epoll"], "socket": OPTIONAL, "platform": "darwin"},
+    "freebsd": {"select": ["epoll"], "platform": "freebsd14"},
+    "no splice, no eventfd": {"os": ["splice", "eventfd", "sendfile", "get_blocking", "set_blocking", "pidfd_open"]},
+}
+
+
+@pytest.mark.parametrize("hidden", LACKING.values(), ids=LACKING)
+def test_imports_and_help(hidden: dict[str, Any]) -> None:
+    assert python(IMPORT, hidden) == (0, "", "")
+    for command in ("probe", "inspect", "serve", "connect"):
+        status, out, err = python(COMMAND, hidden, command, "--help", "all")
+        assert (status, err) == (0, "") and out.startswith(f"Usage: sockkit {command} ")
+
+
+@pytest.mark.parametrize("hidden", LACKING.values(), ids=LACKING)
+def test_reports(hidden: dict[str, Any]) -> None:
+    """The calls are this kernel's, the surroundings another's: so what is said may differ, that it works may not."""
+    for command in ("probe", "inspect"):
+        status, out, err = python(COMMAND, hidden, command, "--json", "--type", "dgram")
+        assert (status, err) == (0, ""), err
+        assert json.loads(out)["command"] == command
+    status, out, err = python(COMMAND, hidden, "probe", "--type", "STREAM", "--proto", "UDP")
+    assert (status, err) == (1, "") and "IPPROTO_UDP" in out
+    status, out, err = python(COMMAND, hidden, "probe", "--family", "NO_SUCH")
+    assert (status, out) == (2, "") and err.startswith("sockkit: --family: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "platform", "said"),
+    [
+        ("SYSTEM", "win32", "AF_SYSTEM exists on macOS only; this is Windows"),
+        ("KEY", "win32", "AF_KEY exists on Linux, macOS and FreeBSD only; this is Windows"),
+        ("NETLINK", "darwin", "AF_NETLINK exists on Linux and FreeBSD only; this is macOS"),
+        ("PACKET", "darwin", "AF_PACKET exists on Linux only; this is macOS"),
+    ],
+)
+def test_families_of_other_platforms(name: str, platform: str, said: str) -> None:
+    hidden = {"socket": OPTIONAL, "platform": platform}
+    assert python(COMMAND, hidden, "probe", "--family", name) == (2, "", f"sockkit: --family: {said}\n")
+
+
+@pytest.mark.parametrize(("platform", "number"), [("darwin", 32), ("linux", None)])
+def test_families_of_macos_on_macos(platform: str, number: int | None) -> None:
+    status, out, err = python(COMMAND, {"platform": platform}, "probe", "--json", "--family", "SYSTEM")
+    if number is None:
+        assert status == 2 and "macOS only" in err
+    else:
+        assert status in (0, 1) and json.loads(out)["asked"]["family"]["number"] == number
+
+
+@pytest.mark.parametrize("hidden", [LACKING["windows"], LACKING["no optional constant"]], ids=["windows", "constants"])
+def test_a_conversation(hidden: dict[str, Any]) -> None:
+    """serve and connect meet where poll, epoll, MSG_DONTWAIT, fcntl and Unix sockets are missing."""
+    environment = {**ENVIRONMENT, "HIDE": json.dumps(hidden)}
+    serve = [sys.executable, "-c", COMMAND, "serve", "--port", "0", "--once"]
+    with subprocess.Popen(serve, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as server:
+        assert server.stderr is not None
+        try:
+            line = server.stderr.readline().decode()
+            assert line.startswith("listening on 127.0.0.1:"), line + server.stderr.read().decode()
+            port = line.split()[2].rpartition(":")[2]
+            done = subprocess.run(
+                [sys.executable, "-c", COMMAND, "connect", port],
+                env=environment,
+                input=b"Hello, world\n",
+                capture_output=True,
+                timeout=TIMEOUT,
+                check=False,
+            )
+            assert (done.returncode, done.stdout) == (0, b"Hello, world\n"), done.stderr.decode()
+            assert server.wait(TIMEOUT) == 0
+            rest = server.stderr.read()
+            assert not [word for word in FORBIDDEN if word in rest], rest.decode()
+        finally:
+            if server.poll() is None:
+                os.kill(server.pid, 9)
