@@ -326,7 +326,11 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         status = _complain(told)
     except OutputGone:
         _end_by(getattr(signal, "SIGPIPE", None), 141)
-    except (BrokenPipeError, SystemExit):  # click makes SystemExit of a reader that went away
+    except SystemExit as end:  # click's, after completing a word, and for a reader that went away
+        if "_SOCKKIT_COMPLETE" not in os.environ:
+            _end_by(getattr(signal, "SIGPIPE", None), 141)
+        status = end.code if isinstance(end.code, int) else Exit.FAILED
+    except BrokenPipeError:
         _end_by(getattr(signal, "SIGPIPE", None), 141)
     except Signalled as signalled:
         _end_by(signalled.number, 128 + signalled.number)
@@ -334,7 +338,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         _end_by(signal.SIGINT, 130)
     except OSError as error:  # help on a full disk
         status = _complain(SystemRefusal("write to stdout", error))
-    _exit(Exit.OK if status is None else status)
+    _exit(Exit.OK if status is None else int(status))
 
 
 def _flush() -> None:

@@ -18,7 +18,7 @@ from sockkit.addresses import format_address
 from sockkit.errors import OutputGone, errno_name
 from sockkit.events import Closed, Data, Direction, Env, Failed, Interest, Level, Lost, Note, Opened
 from sockkit.loop import READ, WRITE, Loop
-from sockkit.sessions import BUFFER_SIZE, MESSAGE_SIZE, Settings, Transform, to_crlf
+from sockkit.sessions import BUFFER_SIZE, MESSAGE_SIZE, Settings, Transform, dropped_text, to_crlf
 from sockkit.stdio import LocalEnd
 from sockkit.text import TerminalEscaper
 
@@ -102,6 +102,7 @@ class Datagrams:
 
     def start(self) -> None:
         """Begin to watch."""
+        self._dropped_before = syscalls.datagrams_dropped(self.env, self.sock) or 0
         self.update()
         if self.settings.idle_timeout is not None:
             self._watch_idleness(self.settings.idle_timeout)
@@ -358,6 +359,10 @@ class Datagrams:
 
     def close(self) -> None:
         """Say the sum of each peer. The socket is the caller's."""
+        dropped = syscalls.datagrams_dropped(self.env, self.sock) or 0
+        if dropped > self._dropped_before:
+            self.failed = True
+            self.env.observer(Lost(self.env.clock(), 0, 0, dropped_text(dropped - self._dropped_before)))
         self.loop.forget(self.fd)
         for end in (self.source, self.sink):
             if end is not None:

@@ -122,7 +122,9 @@ class Dialer:
             return
         self.loop.forget(fd)
         sock, resolved = self._trying.pop(fd)
-        error = syscalls.pending_error(self.env, sock)
+        # Data that waits is proof of a connection. If it was reset meanwhile, reading says so, after the data; SO_ERROR
+        # would say it now and never again.
+        error = None if syscalls.receive_queue(self.env, sock) else syscalls.pending_error(self.env, sock)
         if error is None:
             self._win(sock, resolved)
             self._check()

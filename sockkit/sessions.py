@@ -41,6 +41,8 @@ BUFFER_SIZE = 256 * 1024
 """Bytes read at once. Larger than any datagram (65,507 over IPv4) and than a Unix socket's default send buffer."""
 MESSAGE_SIZE = 65507
 """What one read of a byte stream becomes at most when it is sent as a message: the most that UDP over IPv4 carries."""
+BURST = 16
+"""Messages that are handed over before others get their turn: our own receive queue runs over while we only send."""
 AFTER_END = 1.0
 """Seconds that an idle, still open input of ours is waited for after the peer has ended."""
 REPLY_WAIT = 5.0
@@ -298,7 +300,7 @@ class Messages:
     def drain(self) -> None:
         """The sink may be written to."""
         queue = self._queue
-        while queue:
+        for _ in range(min(len(queue), BURST)):
             message = queue[0]
             try:
                 sent = self._write(message)
@@ -380,6 +382,7 @@ class Session:
         self.error: Exception | None = None
         self.closed = False
         self._opened = self.env.clock()
+        self._dropped_before = 0 if connected else syscalls.datagrams_dropped(self.env, sock) or 0
         self._mask = -1
         self._hangup = False
         self._grace: Timer | None = None
@@ -504,8 +507,12 @@ class Session:
             return
         if mask & URGENT:
             self._receive_urgent()
-        if mask & (READ | HANGUP | ERROR) and self.inbound.hungry:
-            self.inbound.fill()
+        if mask & (READ | HANGUP | ERROR):
+            for _ in range(BURST if mask & WRITE and self._counts_messages else 1):
+                if self.inbound.hungry and not self.closed:
+                    self.inbound.fill()
+        if self.closed:
+            return
         if mask & (WRITE | HANGUP | ERROR):
             outbound = self.outbound or self.inbound
             if outbound.lane.sink is Side.REMOTE and outbound.lane.wants_output:
@@ -520,9 +527,13 @@ class Session:
         lane = self.relay.outbound
         if lane is None or lane.over or self.relay.inbound.state is State.OPEN:
             return
-        error = syscalls.pending_error(self.env, self.sock)
+        error = self._pending_error()
         if error is not None and self.outbound is not None:
             self.sink_failed(self.outbound, error)
+
+    def _pending_error(self) -> OSError | None:
+        # Reading SO_ERROR clears it, so a lender's is left alone: there the next send or receive tells.
+        return syscalls.pending_error(self.env, self.sock) if self.own else None
 
     def on_input(self, mask: int) -> None:
         """Our input is ready, or has hung up."""
@@ -612,6 +623,10 @@ class Session:
     def _await_reply(self) -> None:
         """Datagrams have no end: after our input's, replies are waited for until none came for a while."""
         wait, lane, clock = self.settings.reply_wait, self.inbound.lane, self.env.clock
+        if self._idle is not None and self.settings.idle_timeout is not None:
+            # `-u -w 1`, as in every netcat: here the silence is the end, not a failure.
+            self._idle.cancel()
+            wait = min(wait, self.settings.idle_timeout)
         seen, since = lane.received, clock()
 
         def check() -> None:
@@ -662,10 +677,14 @@ class Session:
         now = self.env.clock()
         if first:
             self.env.observer(Failed(now, self.number, operation, error, self._meaning(operation, error)))
-        if lost:
-            self.env.observer(
-                Lost(now, self.number, lost if not self._counts_messages else 0, "not delivered to the peer")
-            )
+        self._lose(lost, "not delivered to the peer")
+
+    def _lose(self, lost: int, why: str) -> None:
+        """Say what will never arrive: bytes, or messages where a lane counts those."""
+        if lost and self._counts_messages:
+            self.env.observer(Lost(self.env.clock(), self.number, 0, f"{lost} message{'s' * (lost > 1)}, {why}"))
+        elif lost:
+            self.env.observer(Lost(self.env.clock(), self.number, lost, why))
 
     def _meaning(self, operation: str, error: OSError) -> str | None:
         """What the refusal of a datagram means, and what to try. (Of a connection it was said at its beginning.)"""
@@ -741,9 +760,9 @@ class Session:
             return
         # From here on only the clock calls: an end that stayed watched, ready as it is, would call over and over.
         self._forget_all()
-        error = syscalls.pending_error(self.env, self.sock)
+        error = self._pending_error()
         if error is not None:
-            self._refuse(f"send to {self.peer}", error, waiting)
+            self._refuse(f"send to {self.peer}", error, 0)
             self.close()
             return
         self._pause = min(self._pause * 2, 0.05)  # no event tells that the send queue has run empty
@@ -758,6 +777,17 @@ class Session:
             if timer is not None:
                 timer.cancel()
         self._forget_all()
+        for lane in self.relay.lanes:
+            if lane.wants_output:
+                self.failed = True
+                self._lose(lane.buffered, "not handed over before the end")
+        if self.error is not None and self.connected:
+            self._say_unread()
+        if not self.connected:
+            dropped = (syscalls.datagrams_dropped(self.env, self.sock) or 0) - self._dropped_before
+            if dropped > 0:
+                self.failed = True
+                self.env.observer(Lost(self.env.clock(), self.number, 0, dropped_text(dropped)))
         if self.own:
             syscalls.close(self.env, self.sock)
         else:
@@ -768,6 +798,11 @@ class Session:
         text = describe(self.error) if self.error is not None else None
         self.env.observer(Closed(now, self.number, self.peer, sent, received, now - self._opened, first, text))
         self.on_close(self)
+
+    def _say_unread(self) -> None:
+        unread = syscalls.receive_queue(self.env, self.sock)
+        if unread:
+            self.env.observer(Lost(self.env.clock(), self.number, unread, "received by the kernel, never read"))
 
     def _forget_all(self) -> None:
         if self._mask != -1:
@@ -792,6 +827,11 @@ class Session:
 
     def _note(self, level: Level, text: str) -> None:
         self.env.observer(Note(self.env.clock(), self.number, level, text))
+
+
+def dropped_text(count: int) -> str:
+    """What is said of datagrams that the kernel could not keep for us."""
+    return f"{count} datagram{'s' * (count > 1)}, dropped by the kernel since our receive queue was full"
 
 
 def _has_fin(sock: socket) -> bool:

@@ -958,7 +958,7 @@ def find(name: str) -> SockOption:
     if found:
         several = " or ".join(option.name for option in found)
         raise UsageError(f"{name} could be several options; say which: {several}", option="--set")
-    raise UsageError(f"no socket option is called {quoted(name)}", option="--set", hint=_did_you_mean(typed))
+    raise UsageError(f"no socket option is called {_shown(name)}", option="--set", hint=_did_you_mean(typed))
 
 
 def _by_number(name: str) -> SockOption:
@@ -966,7 +966,9 @@ def _by_number(name: str) -> SockOption:
         level, number = (_whole(part, 0, 2**31 - 1) for part in name.split(":"))
     except ValueError:
         raise UsageError(
-            f"{quoted(name)} is not LEVEL:NUMBER, two numbers such as 6:1", option="--set", hint="or give the option's name"
+            f"{_shown(name)} is not LEVEL:NUMBER, two numbers such as 6:1",
+            option="--set",
+            hint="or give the option's name",
         ) from None
     same = [option for option in OPTIONS if (option.level_number, option.number) == (level, number)]
     return SockOption(
@@ -1026,9 +1028,15 @@ def parse_setting(text: str) -> tuple[SockOption, bytes | int, str]:
     except ValueError as error:
         # Ours may say what is wrong; of Python's own, ``int``'s and the codecs' say less than what is right does.
         why = f"; {error}" if type(error) is ValueError and error.args and "literal" not in str(error) else ""
-        raise UsageError(f"{right}: got {quoted(value)}{why}", option="--set", hint=_explain(option)) from None
+        raise UsageError(f"{right}: got {_shown(value)}{why}", option="--set", hint=_explain(option)) from None
     given = int.from_bytes(raw, sys.byteorder, signed=True) if kind.plain else raw
     return option, given, option.show(option.decode(raw))
+
+
+def _shown(text: str) -> str:
+    from sockkit.text import quoted
+
+    return quoted(text)
 
 
 def _explain(option: SockOption) -> str:

@@ -13,7 +13,6 @@ import operator
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, NamedTuple
 
-from sockkit import names
 from sockkit.errors import UsageError
 from sockkit.text import quoted
 
@@ -51,6 +50,8 @@ class SocketSpec(NamedTuple):
         Raises:
             UsageError: a name that is not known within its family, or a file descriptor that is no number.
         """
+        from sockkit import names
+
         family_number = names.FAMILIES.parse(str(family), option="--family") if family is not None else None
         type_number = names.TYPES.parse(str(type), option="--type") if type is not None else None
         proto_number = None
@@ -131,13 +132,23 @@ def _octal(text: str) -> int:
     return int(text, 8)
 
 
+def _completer(space: str) -> Callable[[str], list[tuple[str, str]]]:
+    def complete(start: str) -> list[tuple[str, str]]:
+        from sockkit import names
+
+        found: list[tuple[str, str]] = getattr(names, space).complete(start)
+        return found
+
+    return complete
+
+
 FLAG = Kind()
 TEXT = Kind("TEXT")
 SECONDS = Kind("S", _seconds)
 MODE = Kind("MODE", _octal)
-FAMILY = Kind("F", str, lambda start: names.FAMILIES.complete(start))
-TYPE = Kind("T", str, lambda start: names.TYPES.complete(start))
-PROTOCOL = Kind("P", str, lambda start: names.PROTOCOLS.complete(start))
+FAMILY = Kind("F", str, _completer("FAMILIES"))
+TYPE = Kind("T", str, _completer("TYPES"))
+PROTOCOL = Kind("P", str, _completer("PROTOCOLS"))
 PORT = number("PORT", 0, 65535)
 
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 import select
 import stat
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from sockkit import syscalls
-from sockkit.events import Env
+if TYPE_CHECKING:
+    from sockkit import syscalls
+    from sockkit.events import Env
 
 PIPE_BUF: int = getattr(select, "PIPE_BUF", 512)
 
@@ -69,6 +70,8 @@ def _waited_for(fd: int) -> bool:
 
 def open_input(env: Env) -> LocalEnd:
     """Our input. Raises OSError if it is no open descriptor."""
+    from sockkit import syscalls  # not before a conversation begins: `--version` needs no socket
+
     fd = env.stdin
     read = syscalls.file_reader(env, fd)
     return LocalEnd(fd, read, None, os.isatty(fd), not _waited_for(fd), None)
@@ -76,6 +79,8 @@ def open_input(env: Env) -> LocalEnd:
 
 def open_output(env: Env) -> LocalEnd:
     """Our output, made so that a write never blocks where the system can do that."""
+    from sockkit import syscalls
+
     fd = env.stdout
     mode = os.fstat(fd).st_mode
     terminal = os.isatty(fd)

@@ -120,7 +120,8 @@ def quoted(text: str) -> str:
     >>> quoted("caf\xe9 \udcff")
     "'café \\xff'"
     """
-    return f"'{preview(text, 60)}'"
+    shown = preview(text, 60)
+    return f"'{shown}'" if shown.isprintable() else ascii(text[:60])  # characters that Unicode has not assigned yet
 
 
 class TerminalEscaper:

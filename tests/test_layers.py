@@ -164,12 +164,15 @@ def test_importing_the_package_loads_next_to_nothing() -> None:
 @pytest.mark.parametrize(
     ("args", "not_needed"),
     [
-        (["probe"], {"sockkit.loop", "sockkit.sessions", "sockkit.resolve", "sockkit.sockopts", "sockkit.render.ndjson"}),
+        (
+            ["probe"],
+            {"sockkit.loop", "sockkit.sessions", "sockkit.resolve", "sockkit.sockopts", "sockkit.render.ndjson"},
+        ),
         (["probe", "--json"], {"sockkit.loop", "sockkit.sockopts"}),
         (["probe", "--help"], {"sockkit.commands.serve", "sockkit.commands.connect", "sockkit.render.plain"}),
         (["inspect"], {"sockkit.commands.serve", "sockkit.commands.connect"}),
         (["connect", "--help"], {"sockkit.sockopts", "sockkit.rules", "sockkit.commands.serve"}),
-        (["--help"], {"sockkit.commands.probe", "sockkit.rules", "sockkit.syscalls"}),
+        (["--help"], {"sockkit.commands.probe", "sockkit.names", "sockkit.syscalls", "sockkit.rules"}),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

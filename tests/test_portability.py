@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -28,7 +29,19 @@ MODULES = sorted(
 
 # What Python's socket has on every platform (Lib/socket.py itself needs the first ones).
 ALWAYS = {"AF_INET", "SOCK_STREAM", "SOCK_DGRAM", "SOL_SOCKET", "SO_TYPE", "SO_ERROR", "SO_REUSEADDR", "MSG_PEEK"}
-ALWAYS |= {"EAGAIN", "EBADF", "EWOULDBLOCK", "SOMAXCONN", "SHUT_WR", "SHUT_RD", "SHUT_RDWR", "IPPROTO_TCP", "IPPROTO_UDP", "IPPROTO_IP", "MSG_OOB"}
+ALWAYS |= {
+    "EAGAIN",
+    "EBADF",
+    "EWOULDBLOCK",
+    "SOMAXCONN",
+    "SHUT_WR",
+    "SHUT_RD",
+    "SHUT_RDWR",
+    "IPPROTO_TCP",
+    "IPPROTO_UDP",
+    "IPPROTO_IP",
+    "MSG_OOB",
+}
 OPTIONAL = sorted(
     name
     for name in dir(socket)
@@ -71,33 +84,38 @@ def python(code: str, hidden: dict[str, Any], *args: str) -> tuple[int, str, str
 
 
 def test_each_constant_may_be_missing() -> None:
-    """One by one, all of them, four at a time: the import of everything, in one forked process per constant."""
+    """Everything is imported in a forked process of its own for each constant that sockkit may be looking at.
+
+    Those that no source of it has, not even without their prefix, are taken away together.
+    """
     code = f"""
-import importlib, os, socket, sys
-names = sys.argv[1:]
-missing = []
-for name in names:
+import importlib, json, os, socket, sys
+missing = 0
+for names in json.loads(sys.argv[1]):
     pid = os.fork()
     if pid == 0:
         try:
-            for module in ("socket", "_socket"):
-                if hasattr(sys.modules[module], name):
-                    delattr(sys.modules[module], name)
+            for name in names:
+                for module in ("socket", "_socket"):
+                    if hasattr(sys.modules[module], name):
+                        delattr(sys.modules[module], name)
             for module in {MODULES!r}:
                 importlib.import_module(module)
             os._exit(0)
         except BaseException as error:
-            os.write(2, f"{{name}}: {{error!r}}\\n".encode())
+            os.write(2, f"{{names}}: {{error!r}}\\n".encode())
             os._exit(1)
-    if os.waitpid(pid, 0)[1]:
-        missing.append(name)
-sys.exit(bool(missing))
+    missing += os.waitpid(pid, 0)[1] != 0
+sys.exit(missing > 0)
 """
     # What costs is to import click and rich anew in each: they do not look at socket's constants.
-    code = "import click, rich.console, rich.table, json, argparse\n" + code
-    share = [OPTIONAL[start::2] for start in range(2)]
+    code = "import click, rich.console, rich.table, argparse\n" + code
+    text = " ".join(path.read_text() for path in PACKAGE.glob("**/*.py"))
+    words = set(re.findall(r"\w+", text))
+    named = [name for name in OPTIONAL if name in words or name.partition("_")[2] in words]
+    cases = [[name] for name in named] + [[name for name in OPTIONAL if name not in named]]
     with ThreadPoolExecutor(2) as pool:
-        for status, _, said in pool.map(lambda names: python(code, {}, *names), share):
+        for status, _, said in pool.map(lambda some: python(code, {}, json.dumps(some)), (cases[::2], cases[1::2])):
             assert (status, said) == (0, "")
 
 

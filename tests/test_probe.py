@@ -381,7 +381,9 @@ def test_an_adopted_descriptor_is_never_closed() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         code = f'"{sys.executable}" -m sockkit probe --fileno 0 >&2 && printf still >&0'
-        done = subprocess.run(["sh", "-c", code], stdin=theirs, stderr=subprocess.PIPE, env=ENVIRONMENT, check=False)
+        done = subprocess.run(
+            ["sh", "-c", code], stdin=theirs.fileno(), stderr=subprocess.PIPE, env=ENVIRONMENT, check=False
+        )
         assert done.returncode == 0, done.stderr
         assert ours.recv(100) == b"still"
         for _ in range(3):
@@ -530,3 +532,10 @@ def test_on_a_terminal_of_80_columns() -> None:
     assert max(map(len, lines)) <= 80
     assert "  type    SOCK_STREAM+SOCK_NONBLOCK (2049)  SOCK_STREAM (1)  rewritten" in lines
     assert not [line for line in lines if line != line.rstrip()] and b"\xe2\x80\xa6" not in screen.shown
+
+
+def test_nothing_is_lost_on_a_narrow_terminal() -> None:
+    shown = on_terminal("probe", "--type", "DGRAM", "--proto", "TCP", columns=20).shown
+    words = re.sub(rb"\x1b\[[0-9;]*m", b"", shown).decode().split()
+    for line in run("probe", "--type", "DGRAM", "--proto", "TCP").text.splitlines():
+        assert set(line.split()) <= set(words), line

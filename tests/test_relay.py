@@ -1,7 +1,7 @@
-"""The relay, pure: every byte once and in order, whatever the chunks, however short the writes, wherever it ends or breaks.
+"""The relay, pure: every byte once and in order, whatever the chunks, however short the writes, wherever it ends.
 
-``Ends`` plays the whole world around a relay: two sources, two sinks and what is under way, as real bytes. It moves them only
-when the relay wants that, and tells it only what happened; so what arrives is judged by the bytes, not by the relay's counts.
+``Ends`` plays the whole world around a relay: two sources, two sinks and what is under way, as real bytes. It moves them
+only when the relay wants that, and tells it only what happened; so what arrives is judged by bytes, not by counts.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ KINDS: dict[str, Callable[[int, bool], Relay]] = {
 
 
 class Ends:
-    """What surrounds a relay: for each lane the bytes that its source still holds, those under way, those that arrived."""
+    """What surrounds a relay: for each lane the bytes that its source holds, those under way, those that arrived."""
 
     def __init__(self, relay: Relay) -> None:
         self.relay = relay
@@ -108,7 +108,7 @@ def relay_of(kind: str, capacity: int, half_close: bool = True) -> Relay:
 def test_a_whole_conversation_arrives(
     kind: str, capacity: int, half_close: bool, contents: tuple[bytes, bytes], steps: object
 ) -> None:
-    """Any interleaving of short reads and short writes, until nothing is left: all bytes, in order, and an end in order."""
+    """Any interleaving of short reads and short writes, until nothing is left: all bytes arrive, and it ends in order."""
     import random
 
     assert isinstance(steps, random.Random)
@@ -340,7 +340,8 @@ def test_after_a_reset_what_was_received_still_reaches_our_side() -> None:
     relay.inbound.add(6)
     relay.outbound.add(4)
     assert relay.reset() == 4
-    assert relay.inbound.state is State.DRAINING
+    assert relay.inbound.wants_output
+    assert not relay.inbound.wants_input
     relay.inbound.take(6)
     assert relay.inbound.state is State.FINISHED
     assert relay.finished

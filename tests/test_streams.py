@@ -1,7 +1,7 @@
-"""Streams, and messages over a connection: ``serve`` and ``connect`` as processes, against plain sockets and against netcats.
+"""Streams, and messages over a connection: ``serve`` and ``connect`` as processes, against sockets and other netcats.
 
-Names such as ``test_b6_…`` count the cases of reliability that every netcat has had bugs in: a data integrity and stdio, b ends of
-input, c slow peers, d many clients, e exhausted resources, f signals, h Unix paths, j addresses, k hostile peers.
+Names such as ``test_b6_…`` count the cases that every netcat has had bugs in: a data integrity and stdio, b ends of input,
+c slow peers, d many clients, e exhausted resources, f signals, h Unix paths, j addresses, k hostile peers.
 """
 
 from __future__ import annotations
@@ -14,9 +14,7 @@ import os
 import pty
 import random
 import re
-import resource
 import select
-import shutil
 import signal
 import socket
 import stat
@@ -180,6 +178,50 @@ def descriptors(pid: int) -> int:
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
+def send_until_stuck(sock: socket.socket) -> int:
+    """Send until nothing more is taken for half a second; how much was."""
+    sent = 0
+    sock.settimeout(0.5)
+    try:
+        while True:
+            assert sent < 64 * MIB, "there is no back-pressure"
+            sent += sock.send(BLOCK)
+    except TimeoutError:
+        return sent
+    finally:
+        sock.settimeout(TIMEOUT)
+
+
+def send_until_refused(sock: socket.socket) -> None:
+    try:
+        while True:
+            sock.sendall(BLOCK)
+    except ConnectionError:
+        pass
+
+
+def receive_end(sock: socket.socket) -> None:
+    """The connection is over, in order or not."""
+    try:
+        assert sock.recv(1) == b""
+    except ConnectionError:
+        pass
+
+
+def idle_descriptors(server: Server) -> int:
+    """How many it has when it has served somebody and nobody is left."""
+    with server.connect() as client:
+        client.sendall(b"x")
+        assert exactly(client, 1) == b"x"
+    server.wait_for(rb"#1 \S+ closed[^\n]*\n")
+    return descriptors(server.pid)
+
+
+def unsent(sock: socket.socket) -> int:
+    """Bytes that the peer's kernel has not taken yet: SIOCOUTQ, tcp(7)."""
+    return int(struct.unpack("i", fcntl.ioctl(sock.fileno(), 0x5411, b"\0\0\0\0"))[0])
+
+
 def is_idle(pid: int, window: float = 0.5, most: int = 2) -> bool:
     """True if it uses next to no CPU during ``window`` seconds."""
     before = ticks(pid)
@@ -200,10 +242,23 @@ def free_port(type: int = socket.SOCK_STREAM) -> int:
 
 def need_default_port() -> None:
     try:
-        with socket.create_server(("127.0.0.1", DEFAULT_PORT)):
-            pass
+        with socket.socket() as sock:
+            sock.bind(("127.0.0.1", DEFAULT_PORT))
     except OSError as error:
         pytest.skip(f"CANNOT: port {DEFAULT_PORT} is taken: {error}")
+
+
+def with_names(tmp_path: Path, resolv_conf: str, hosts: str, sources: str) -> list[str]:
+    """A prefix that runs sockkit with a name service of the test's own, in a mount namespace."""
+    contents = {"resolv.conf": resolv_conf, "hosts": hosts, "nsswitch.conf": f"hosts: {sources}\n"}
+    script = ""
+    for name, content in contents.items():
+        (tmp_path / name).write_text(content)
+        script += f"mount --bind {tmp_path / name} /etc/{name} && "
+    prefix = [need("unshare"), "-m", "bash", "-c", script + 'exec "$@"', "-"]
+    if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("CANNOT: no mount namespace may be made here")
+    return prefix
 
 
 @contextmanager
@@ -286,15 +341,19 @@ def test_the_story_of_a_server_is_one_line_per_open_and_close() -> None:
 
 def test_one_gib_through_serve_and_connect() -> None:
     count = 1024
-    with Server() as server, pipe() as (stdin, feed), pipe() as (drain, stdout):
-        with Process("connect", str(server.port), stdin=stdin, stdout=stdout) as client:
-            os.close(stdin)
-            os.close(stdout)
-            feeding = Task(pour, write_all(feed), count, lambda: os.close(feed))
-            draining = Task(drain_digest, lambda size: os.read(drain, size))
-            sent = feeding.get(100)
-            assert draining.get(100) == (count * MIB, sent)
-            assert client.finish() == (0, b"", b"")
+    with (
+        Server() as server,
+        pipe() as (stdin, feed),
+        pipe() as (drain, stdout),
+        Process("connect", str(server.port), stdin=stdin, stdout=stdout) as client,
+    ):
+        os.close(stdin)
+        os.close(stdout)
+        feeding = Task(pour, write_all(feed), count, lambda: os.close(feed))
+        draining = Task(drain_digest, lambda size: os.read(drain, size))
+        sent = feeding.get(100)
+        assert draining.get(100) == (count * MIB, sent)
+        assert client.finish() == (0, b"", b"")
 
 
 def exchange(
@@ -309,7 +368,7 @@ def exchange(
         Task(pour, write_all(feed), count, process.close_stdin),
         Task(drain_digest, connection.recv),
     )
-    return tuple(task.get(60) for task in tasks)  # type: ignore[attr-defined, return-value]
+    return tuple(task.get(60) for task in tasks)  # type: ignore[return-value]
 
 
 @pytest.mark.parametrize("side", ["connect", "serve"])
@@ -430,7 +489,12 @@ def _terminal(stack: ExitStack, content: bytes, tmp_path: Path) -> int:
 
 def _socket(stack: ExitStack, content: bytes, tmp_path: Path) -> int:
     here, there = (stack.enter_context(sock) for sock in socket.socketpair())
-    stack.callback(Task(lambda: (here.sendall(content), here.shutdown(socket.SHUT_WR))).get)
+
+    def feed() -> None:
+        here.sendall(content)
+        here.shutdown(socket.SHUT_WR)
+
+    stack.callback(Task(feed).get)
     return there.fileno()
 
 
@@ -654,29 +718,34 @@ def test_b6_a_reset_delivers_what_came_before_and_is_said() -> None:
 
 
 def test_b6_a_reset_while_stdout_is_stuck_loses_nothing_that_was_received() -> None:
-    with listener() as sock, pipe() as (drain, stdout):
-        with Process("connect", port_of(sock), stdin=subprocess.DEVNULL, stdout=stdout) as client:
-            os.close(stdout)
-            with accepted(sock) as peer:
-                peer.sendall(BLOCK[:300_000])  # more than a pipe holds, less than pipe, buffer and socket do
-                exactly_read = os.read(drain, 1)
-                eventually(lambda: is_idle(client.pid, 0.1, 0) if sys.platform == "linux" else True)
-                reset(peer)
-            got = exactly_read + read_all(drain)
-            result = client.finish()
+    with (
+        listener() as sock,
+        pipe() as (drain, stdout),
+        Process("connect", port_of(sock), stdin=subprocess.DEVNULL, stdout=stdout) as client,
+    ):
+        os.close(stdout)
+        with accepted(sock) as peer:
+            peer.sendall(BLOCK[:120_000])  # more than a pipe holds, less than pipe and socket do
+            eventually(lambda: unsent(peer) == 0)  # a reset would drop what has not left yet
+            reset(peer)
+        got = read_all(drain)
+        result = client.finish()
     assert result.status == 1
     assert "Connection reset by peer" in result.said
-    assert got == BLOCK[:300_000]
+    assert got == BLOCK[:120_000]
 
 
 def test_b8_a_peer_that_closes_without_reading() -> None:
-    with listener() as sock, open("/dev/zero", "rb") as zeros:
-        with Process("connect", port_of(sock), stdin=zeros.fileno()) as client:
-            with accepted(sock) as peer:
-                exactly(peer, 1)
-            begun = time.monotonic()
-            result = client.finish()
-            assert time.monotonic() - begun < 2
+    with (
+        listener() as sock,
+        open("/dev/zero", "rb") as zeros,
+        Process("connect", port_of(sock), stdin=zeros.fileno()) as client,
+    ):
+        with accepted(sock) as peer:
+            exactly(peer, 1)
+        begun = time.monotonic()
+        result = client.finish()
+        assert time.monotonic() - begun < 2
     assert (result.status, result.out) == (1, b"")
     assert re.search(r"(ECONNRESET|EPIPE) ", result.said)
 
@@ -704,10 +773,17 @@ def test_everything_is_delivered_to_the_peers_kernel_before_the_end() -> None:
     content = BLOCK * 4
     with listener() as sock, Process("connect", port_of(sock)) as client, accepted(sock) as peer:
         peer.shutdown(socket.SHUT_WR)
-        feeding = Task(lambda: (client.send(content), client.close_stdin()))
+
+        def feed() -> None:
+            client.send(content)
+            client.close_stdin()
+
+        feeding = Task(feed)
         assert exactly(peer, 1) == content[:1]
         with pytest.raises(subprocess.TimeoutExpired):
             client.popen.wait(0.5)
+        if sys.platform == "linux":
+            assert is_idle(client.pid, 0.5, 5), "it waits without spinning"
         assert receive_all(peer) == content[1:]
         feeding.get()
         assert client.finish() == (0, b"", b"")
@@ -737,11 +813,7 @@ def test_c1_nobody_reads_our_stdout() -> None:
         os.close(stdout)
         with accepted(sock) as peer:
             before = resident(client.pid)
-            peer.settimeout(0.5)
-            sent = 0
-            with pytest.raises(TimeoutError):
-                while sent < 64 * MIB:
-                    sent += peer.send(BLOCK)
+            sent = send_until_stuck(peer)
             assert sent <= 16 * MIB
             assert resident(client.pid) - before < 32 * MIB
             assert is_idle(client.pid)
@@ -750,27 +822,26 @@ def test_c1_nobody_reads_our_stdout() -> None:
 
 @needs_linux
 def test_c2_the_peer_reads_nothing() -> None:
-    with listener() as sock, open("/dev/zero", "rb") as zeros:
-        with Process("connect", port_of(sock), stdin=zeros.fileno()) as client, accepted(sock):
-            before = resident(client.pid)
-            eventually(lambda: is_idle(client.pid, 0.2, 0))
-            assert resident(client.pid) - before < 32 * MIB
-            assert is_idle(client.pid)
-            assert client.stop() == (-signal.SIGTERM, b"", b"")
+    with (
+        listener() as sock,
+        open("/dev/zero", "rb") as zeros,
+        Process("connect", port_of(sock), stdin=zeros.fileno()) as client,
+        accepted(sock),
+    ):
+        before = resident(client.pid)
+        eventually(lambda: is_idle(client.pid, 0.2, 0))
+        assert resident(client.pid) - before < 32 * MIB
+        assert is_idle(client.pid)
+        assert client.stop() == (-signal.SIGTERM, b"", b"")
 
 
 @needs_linux
 def test_c2_an_echo_whose_client_reads_nothing() -> None:
     with Server() as server, server.connect() as client:
         before = resident(server.pid)
-        client.settimeout(0.5)
-        sent = 0
-        with pytest.raises(TimeoutError):
-            while sent < 64 * MIB:
-                sent += client.send(BLOCK)
+        sent = send_until_stuck(client)
         assert resident(server.pid) - before < 32 * MIB
         assert is_idle(server.pid)
-        client.settimeout(TIMEOUT)
         ending = Task(client.shutdown, socket.SHUT_WR)
         size, _ = drain_digest(client.recv)
         ending.get()
@@ -797,6 +868,22 @@ def test_c4_a_flow_in_one_direction_is_not_idle() -> None:
         assert client.finish() == (0, b"0123456789abcde", b"")
 
 
+def test_c4_a_slow_peer_that_takes_what_the_kernel_holds_is_not_idle() -> None:
+    content = BLOCK[:600_000]
+    with listener() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+        with Process("connect", "--idle-timeout", "0.8", port_of(sock)) as client, accepted(sock) as peer:
+            peer.shutdown(socket.SHUT_WR)
+            client.send(content)
+            client.close_stdin()
+            got = bytearray()
+            while chunk := peer.recv(32768):
+                got += chunk
+                time.sleep(0.08)  # the case: it takes longer than the timeout, all in all
+            assert got == content
+            assert client.finish() == (0, b"", b"")
+
+
 @contextmanager
 def full_queue(family: int = socket.AF_INET, address: object = ("127.0.0.1", 0)) -> Iterator[socket.socket]:
     """A listener whose accept queue is full: whoever connects now waits."""
@@ -818,19 +905,12 @@ def full_queue(family: int = socket.AF_INET, address: object = ("127.0.0.1", 0))
 
 def test_c6_a_full_accept_queue() -> None:
     with full_queue() as sock:
-        begun = time.monotonic()
-        result = run("connect", "--connect-timeout", "1", port_of(sock), stdin=b"x")
+        begun, port = time.monotonic(), port_of(sock)
+        result = run("connect", "--connect-timeout", "1", port, stdin=b"x")
         assert 0.9 < time.monotonic() - begun < 3
     assert (result.status, result.out) == (1, b"")
-    assert result.said.startswith(
-        f"sockkit: connect to 127.0.0.1:{port_of_text(result.said)}: timed out after 1 s [ETIMEDOUT {errno.ETIMEDOUT}]\n"
-    )
-
-
-def port_of_text(text: str) -> str:
-    found = re.search(r"127\.0\.0\.1:(\d+)", text)
-    assert found
-    return found[1]
+    expected = rf"sockkit: connect to 127\.0\.0\.1:{port}: timed out after 1 s \[ETIMEDOUT {errno.ETIMEDOUT}\]\n"
+    assert re.match(expected, result.said)
 
 
 @needs_unix
@@ -883,13 +963,13 @@ def test_d1_a_hundred_clients_get_their_own_bytes() -> None:
 
     together = threading.Barrier(100)
     with Server() as server:
-        idle = descriptors(server.pid)
+        idle = idle_descriptors(server)
         for task in [Task(talk, server, seed) for seed in range(100)]:
             task.get()
         eventually(lambda: descriptors(server.pid) == idle)
         result = server.stop()
-    assert len(re.findall(r"^= #\d+ \S+ connected", result.said, re.M)) == 100
-    assert len(re.findall(r"^x #\d+ \S+ closed.*the peer ended first$", result.said, re.M)) == 100
+    assert len(re.findall(r"^= #\d+ \S+ connected", result.said, re.M)) == 101
+    assert len(re.findall(r"^x #\d+ \S+ closed.*the peer ended first$", result.said, re.M)) == 101
 
 
 def test_d2_max_conns_defers_and_resets_nobody() -> None:
@@ -910,7 +990,7 @@ def test_d2_max_conns_defers_and_resets_nobody() -> None:
 @needs_linux
 def test_d3_two_hundred_resets_and_then_a_client() -> None:
     with Server() as server:
-        idle = descriptors(server.pid)
+        idle = idle_descriptors(server)
         for _ in range(200):
             reset(server.connect())
         with server.connect() as client:
@@ -923,7 +1003,7 @@ def test_d3_two_hundred_resets_and_then_a_client() -> None:
 @needs_linux
 def test_k6_resets_at_any_offset() -> None:
     with Server() as server:
-        idle = descriptors(server.pid)
+        idle = idle_descriptors(server)
         for _ in range(100):
             client = server.connect()
             client.sendall(BLOCK[: RANDOM.randint(0, 100_000)])
@@ -938,7 +1018,7 @@ def test_k6_resets_at_any_offset() -> None:
         result = server.stop()
     assert result.status == -signal.SIGTERM
     opened = len(re.findall(r"^= #\d+ \S+ connected", result.said, re.M))
-    assert opened == len(re.findall(r"^x #\d+ \S+ closed", result.said, re.M)) == 101
+    assert opened == len(re.findall(r"^x #\d+ \S+ closed", result.said, re.M)) == 102
 
 
 @needs_linux
@@ -975,16 +1055,17 @@ def test_d8_a_second_client_waits_and_is_never_mixed_in() -> None:
 
 
 def test_d8_without_keep_open_a_pipe_ends_with_its_client() -> None:
-    with Server("--mode", "pipe", stdin=subprocess.DEVNULL) as server:
-        with server.connect() as one, server.connect() as two:
-            one.sendall(b"one")
-            two.sendall(b"two")
-            one.shutdown(socket.SHUT_WR)
-            assert receive_all(one) == b""
-            result = server.finish()
-            with pytest.raises(ConnectionError):
-                assert two.recv(1) == b""
-                raise ConnectionResetError("an end will do as well")
+    with (
+        Server("--mode", "pipe", stdin=subprocess.DEVNULL) as server,
+        server.connect() as one,
+        server.connect() as two,
+    ):
+        one.sendall(b"one")
+        two.sendall(b"two")
+        one.shutdown(socket.SHUT_WR)
+        assert receive_all(one) == b""
+        result = server.finish()
+        receive_end(two)
     assert (result.status, result.out) == (0, b"one")
 
 
@@ -1055,15 +1136,17 @@ def test_e1_out_of_descriptors() -> None:
 
 @needs_linux
 def test_e3_stdout_is_full() -> None:
-    with open("/dev/full", "wb") as full, listener() as sock:
-        with Process("connect", port_of(sock), stdout=full.fileno()) as client, accepted(sock) as peer:
-            peer.sendall(b"x")
-            begun = time.monotonic()
-            result = client.finish()
-            assert time.monotonic() - begun < 2
-            with pytest.raises(ConnectionError):
-                assert peer.recv(1) == b"", "the peer learns of it"
-                raise ConnectionResetError("an end will do as well")
+    with (
+        open("/dev/full", "wb") as full,
+        listener() as sock,
+        Process("connect", port_of(sock), stdout=full.fileno()) as client,
+        accepted(sock) as peer,
+    ):
+        peer.sendall(b"x")
+        begun = time.monotonic()
+        result = client.finish()
+        assert time.monotonic() - begun < 2
+        receive_end(peer)
     assert result == (
         1,
         b"",
@@ -1074,13 +1157,14 @@ def test_e3_stdout_is_full() -> None:
 def test_e3_the_disk_that_is_full_is_not_ours_to_fill(tmp_path: Path) -> None:
     """A file size limit: the write fails as a full disk's does, and the bytes that went out before it stay."""
     path = tmp_path / "received"
-    with listener() as sock, path.open("wb") as file:
-        with Process(
-            "connect", port_of(sock), stdout=file.fileno(), prefix=shell("ulimit -f 1", "trap '' XFSZ")
-        ) as client:
-            with accepted(sock) as peer:
-                peer.sendall(BLOCK[:2000])
-                result = client.finish()
+    with (
+        listener() as sock,
+        path.open("wb") as file,
+        Process("connect", port_of(sock), stdout=file.fileno(), prefix=shell("ulimit -f 1", "trap '' XFSZ")) as client,
+        accepted(sock) as peer,
+    ):
+        peer.sendall(BLOCK[:2000])
+        result = client.finish()
     assert result.status == 1
     assert "write to stdout: File too large [EFBIG" in result.said
     assert BLOCK.startswith(path.read_bytes())
@@ -1091,9 +1175,8 @@ def test_e5_a_reader_that_has_seen_enough() -> None:
         os.close(stdout)
 
         def endless() -> None:
-            with accepted(sock) as peer, pytest.raises(ConnectionError):
-                while True:
-                    peer.sendall(BLOCK)
+            with accepted(sock) as peer:
+                send_until_refused(peer)
 
         sending = Task(endless)
         assert len(os.read(drain, 10)) == 10
@@ -1167,14 +1250,7 @@ def test_f1_while_connecting() -> None:
 
 @needs_linux
 def test_f1_while_a_silent_name_server_is_asked(tmp_path: Path) -> None:
-    unshare = need("unshare")
-    conf, hosts = tmp_path / "resolv.conf", tmp_path / "nsswitch.conf"
-    conf.write_text("nameserver 127.0.0.1\noptions timeout:20\n")
-    hosts.write_text("hosts: dns\n")
-    script = 'mount --bind "$1" /etc/resolv.conf && mount --bind "$2" /etc/nsswitch.conf && shift 2 && exec "$@"'
-    prefix = [unshare, "-m", "bash", "-c", script, "-", str(conf), str(hosts)]
-    if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("CANNOT: no mount namespace may be made here")
+    prefix = with_names(tmp_path, "nameserver 127.0.0.1\noptions timeout:20\n", "", "dns")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as name_server:
         try:
             name_server.bind(("127.0.0.1", 53))
@@ -1609,52 +1685,70 @@ def test_seqpacket_an_echo_keeps_boundaries(seqpacket: int, tmp_path: Path) -> N
             assert [client.recv(100) for _ in range(3)] == messages[:3]
             client.shutdown(socket.SHUT_WR)
             assert client.recv(100) == b""
-        server.wait_for(
-            rb"#1 \S+ closed: received 97\.7 KiB \(100011 bytes\), sent 97\.7 KiB \(100011 bytes\) in \S+ s; the peer ended first"
-        )
+        size = rb"97\.7 KiB \(100011 bytes\)"
+        server.wait_for(rb"#1 \S+ closed: received %b, sent %b in \S+ s; the peer ended first\n" % (size, size))
 
 
 def test_seqpacket_messages_to_stdout(seqpacket: int, tmp_path: Path) -> None:
-    with listener(socket.AF_UNIX, seqpacket, str(tmp_path / "s")) as sock:
-        with Process("connect", "--type", "SEQPACKET", str(tmp_path / "s")) as client, accepted(sock) as peer:
-            peer.send(b"first ")
-            peer.send(b"")
-            client.wait_for(rb"first ", stream="out")
-            peer.send(b"last")
-            client.wait_for(rb"last", stream="out")
-            client.send(b"to the peer")
-            assert peer.recv(100) == b"to the peer"
-            client.close_stdin()
-            assert peer.recv(100) == b""
-            peer.close()
-            assert client.finish() == (0, b"first last", b"")
+    with (
+        listener(socket.AF_UNIX, seqpacket, str(tmp_path / "s")) as sock,
+        Process("connect", "--type", "SEQPACKET", str(tmp_path / "s")) as client,
+        accepted(sock) as peer,
+    ):
+        peer.send(b"first ")
+        peer.send(b"")
+        client.wait_for(rb"first ", stream="out")
+        peer.send(b"last")
+        client.wait_for(rb"last", stream="out")
+        client.send(b"to the peer")
+        assert peer.recv(100) == b"to the peer"
+        client.close_stdin()
+        assert peer.recv(100) == b""
+        peer.close()
+        assert client.finish() == (0, b"first last", b"")
 
 
 def test_seqpacket_an_empty_message_is_not_the_end_though_the_peer_is_gone(seqpacket: int, tmp_path: Path) -> None:
     with listener(socket.AF_UNIX, seqpacket, str(tmp_path / "s")) as sock:
         command = ["connect", "--type", "SEQPACKET", "--lines", str(tmp_path / "s")]
         with Process(*command, stdin=subprocess.DEVNULL) as client:
-            client.kill(signal.SIGSTOP)  # so that the peer is gone before anything is read
             with accepted(sock) as peer:
+                client.kill(signal.SIGSTOP)  # so that the peer is gone before anything is read
+                os.waitid(os.P_PID, client.pid, os.WSTOPPED)
                 for message in (b"a", b"", b"b", b"", b"", b"c"):
                     peer.send(message)
             client.kill(signal.SIGCONT)
             assert client.finish() == (0, b"a\n\nb\n\n\nc\n", b"")
 
 
-def test_seqpacket_lines_are_messages(seqpacket: int, tmp_path: Path) -> None:
+@needs_linux
+@pytest.mark.xfail(strict=True, reason="recv(2) says 0 for both, and nothing behind it tells that it was a message")
+def test_seqpacket_an_empty_message_right_before_the_end(seqpacket: int, tmp_path: Path) -> None:
     with listener(socket.AF_UNIX, seqpacket, str(tmp_path / "s")) as sock:
-        with (
-            Process("connect", "--type", "SEQPACKET", "--lines", str(tmp_path / "s")) as client,
-            accepted(sock) as peer,
-        ):
-            client.send(b"one\n\nthr")
-            assert [peer.recv(100), peer.recv(100)] == [b"one", b""]
-            client.send(b"ee\nfour")
-            client.close_stdin()
-            assert [peer.recv(100), peer.recv(100), peer.recv(100)] == [b"three", b"four", b""]
-            peer.close()
-            assert client.finish() == (0, b"", b"")
+        command = ["connect", "--type", "SEQPACKET", "--lines", str(tmp_path / "s")]
+        with Process(*command, stdin=subprocess.DEVNULL) as client:
+            with accepted(sock) as peer:
+                client.kill(signal.SIGSTOP)
+                os.waitid(os.P_PID, client.pid, os.WSTOPPED)
+                peer.send(b"a")
+                peer.send(b"")
+            client.kill(signal.SIGCONT)
+            assert client.finish() == (0, b"a\n\n", b"")
+
+
+def test_seqpacket_lines_are_messages(seqpacket: int, tmp_path: Path) -> None:
+    with (
+        listener(socket.AF_UNIX, seqpacket, str(tmp_path / "s")) as sock,
+        Process("connect", "--type", "SEQPACKET", "--lines", str(tmp_path / "s")) as client,
+        accepted(sock) as peer,
+    ):
+        client.send(b"one\n\nthr")
+        assert [peer.recv(100), peer.recv(100)] == [b"one", b""]
+        client.send(b"ee\nfour")
+        client.close_stdin()
+        assert [peer.recv(100), peer.recv(100), peer.recv(100)] == [b"three", b"four", b""]
+        peer.close()
+        assert client.finish() == (0, b"", b"")
 
 
 def test_seqpacket_in_pipe_mode(seqpacket: int, tmp_path: Path) -> None:
@@ -1676,23 +1770,26 @@ def test_seqpacket_in_pipe_mode(seqpacket: int, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("quiet", [[], ["-q"]], ids=["", "quiet"])
 def test_ready_fd_gets_one_line(quiet: list[str]) -> None:
-    with pipe() as (ready, told):
-        with Process("serve", *quiet, "--port", "0", "--ready-fd", str(told), pass_fds=[told]) as server:
-            os.close(told)
-            assert select.select([ready], [], [], TIMEOUT)[0]
-            line = os.read(ready, 1000).decode()
-            host, _, port = line.rpartition(":")
-            assert (host, port[-1:]) == ("127.0.0.1", "\n")
-            assert run("connect", port.strip(), stdin=b"x") == (0, b"x", b"")
-            result = server.stop()
-            assert os.read(ready, 1000) == b"", "one line, and no more"
+    with (
+        pipe() as (ready, told),
+        Process("serve", *quiet, "--port", "0", "--ready-fd", str(told), pass_fds=[told]) as server,
+    ):
+        os.close(told)
+        assert select.select([ready], [], [], TIMEOUT)[0]
+        line = os.read(ready, 1000).decode()
+        host, _, port = line.rpartition(":")
+        assert (host, port[-1:]) == ("127.0.0.1", "\n")
+        assert run("connect", port.strip(), stdin=b"x") == (0, b"x", b"")
+        result = server.stop()
+        assert os.read(ready, 1000) == b"", "one line, and no more"
     assert (result.err == b"") == bool(quiet)
 
 
-def test_ready_fd_that_is_closed_is_a_failure(tmp_path: Path) -> None:
+def test_ready_fd_that_is_closed_is_refused_before_anything_is_made(tmp_path: Path) -> None:
     result = run("serve", "-U", str(tmp_path / "s"), "--ready-fd", "99")
-    assert result.status == 1
-    assert f"write to --ready-fd 99: Bad file descriptor [EBADF {errno.EBADF}]" in result.said
+    assert result.status == 2
+    assert "--ready-fd: 99 is no open descriptor" in result.said
+    assert f"[EBADF {errno.EBADF}]" in result.said
     assert os.listdir(tmp_path) == []
 
 
@@ -1750,12 +1847,14 @@ def test_closed_standard_streams_never_become_sockets(command: str, tmp_path: Pa
                 peer.sendall(b"reply")
             assert client.finish() == (0, b"", b"")
         return
-    with pipe() as (ready, told):
-        with Process("serve", "--port", "0", "--ready-fd", str(told), pass_fds=[told], prefix=closed) as server:
-            assert select.select([ready], [], [], TIMEOUT)[0]
-            port = os.read(ready, 1000).decode().rpartition(":")[2].strip()
-            assert run("connect", port, stdin=b"x") == (0, b"x", b"")
-            server.stop()
+    with (
+        pipe() as (ready, told),
+        Process("serve", "--port", "0", "--ready-fd", str(told), pass_fds=[told], prefix=closed) as server,
+    ):
+        assert select.select([ready], [], [], TIMEOUT)[0]
+        port = os.read(ready, 1000).decode().rpartition(":")[2].strip()
+        assert run("connect", port, stdin=b"x") == (0, b"x", b"")
+        server.stop()
 
 
 def test_serve_over_a_lent_listener() -> None:
@@ -1871,38 +1970,42 @@ def test_refused_at_the_default_port_says_to_start_serve() -> None:
     assert re.search(r"start `sockkit serve\b[^`]*` in another terminal", result.said)
 
 
-def several() -> list[str]:
-    """The addresses of localhost, as they are shown."""
-    found = {row[4][0] for row in socket.getaddrinfo("localhost", 1, type=socket.SOCK_STREAM)}
-    if len(found) < 2:
-        pytest.skip("CANNOT: localhost has one address here")
-    return [f"[{host}]" if ":" in str(host) else str(host) for host in found]
+def two_addresses(tmp_path: Path) -> list[str]:
+    """A prefix that makes ``both.test`` a name for ::1 and 127.0.0.1."""
+    return with_names(tmp_path, "", "::1 both.test\n127.0.0.1 both.test\n", "files")
 
 
 @needs_ipv6
-def test_every_address_that_failed_is_told() -> None:
-    hosts, port = several(), free_port()
-    result = run("connect", "localhost", str(port))
+@needs_linux
+def test_every_address_that_failed_is_told(tmp_path: Path) -> None:
+    prefix, port = two_addresses(tmp_path), free_port()
+    result = run("connect", "both.test", str(port), prefix=prefix)
     assert result.status == 1
-    for host in hosts:
+    for host in ("[::1]", "127.0.0.1"):
         line = f"sockkit: connect to {host}:{port}: Connection refused [ECONNREFUSED {errno.ECONNREFUSED}]\n"
         assert result.said.count(line) == 1
-    assert "sockkit serve" in result.said
+    assert result.said.count("sockkit serve") == 1, "the hint is said once"
+    only = run("connect", "-4", "both.test", str(port), prefix=prefix)
+    assert "[::1]" not in only.said
 
 
 @needs_ipv6
+@needs_linux
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-def test_the_address_that_answers_is_used(host: str) -> None:
-    several()
+def test_the_address_that_answers_is_used(tmp_path: Path, host: str) -> None:
+    prefix = two_addresses(tmp_path)
     with Server(host) as server:
-        result = run("connect", "-v", "localhost", str(server.port), stdin=b"x")
+        result = run("connect", "-v", "both.test", str(server.port), stdin=b"x", prefix=prefix)
         assert (result.status, result.out) == (0, b"x")
+        assert f"trying {server.address}\n" in result.said
         assert f"{server.address} connected (here: " in result.said
-        other = "[::1]" if host == "127.0.0.1" else "127.0.0.1"
-        if f"trying {other}:{server.port}\n" in result.said:
-            assert f"connect to {other}:{server.port}: Connection refused" in result.said
+        if host == "127.0.0.1":
+            assert f"trying [::1]:{server.port}\n" in result.said
+            assert f"connect to [::1]:{server.port}: Connection refused" in result.said
+        quiet = run("connect", "both.test", str(server.port), stdin=b"x", prefix=prefix)
+        assert (quiet.status, quiet.out) == (0, b"x")
         family = "-4" if host == "::1" else "-6"
-        assert run("connect", family, "localhost", str(server.port)).status == 1
+        assert run("connect", family, "both.test", str(server.port), prefix=prefix).status == 1
 
 
 def test_a_name_that_does_not_exist() -> None:
@@ -2109,12 +2212,17 @@ def test_real_clients_of_a_pipe(tool: str) -> None:
     need_tool(tool)
     with Server("--mode", "pipe") as server:
         server.send(b"from sockkit\n")
-        server.close_stdin()
-        done = subprocess.run(
-            client_of(tool, server.port), input=BLOCK, capture_output=True, timeout=TIMEOUT, check=False
+        talking = Task(
+            lambda: subprocess.run(
+                client_of(tool, server.port), input=BLOCK, capture_output=True, timeout=TIMEOUT, check=False
+            )
         )
-        assert (done.returncode, done.stdout) == (0, b"from sockkit\n")
+        # nc ends at the peer's end, whatever its own stdin still has: so this side ends last.
+        eventually(lambda: len(server.out) == MIB)
+        server.close_stdin()
+        done = talking.get()
         result = server.finish()
+    assert (done.returncode, done.stdout) == (0, b"from sockkit\n")
     assert (result.status, result.out) == (0, BLOCK)
 
 
@@ -2124,21 +2232,29 @@ def test_real_servers(tool: str) -> None:
     port = free_port()
     command, ready = server_of(tool, port)
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as peer:
+        assert peer.stdin and peer.stdout and peer.stderr
+        stdin, stdout, stderr = peer.stdin, peer.stdout, peer.stderr
+
+        def feed() -> None:
+            stdin.write(BLOCK[::-1])
+            stdin.close()
+
         try:
-            assert peer.stdin and peer.stdout and peer.stderr
             said = b""
             while not re.search(ready, said):
-                assert select.select([peer.stderr], [], [], TIMEOUT)[0]
-                data = os.read(peer.stderr.fileno(), 1000)
+                assert select.select([stderr], [], [], TIMEOUT)[0]
+                data = os.read(stderr.fileno(), 1000)
                 assert data, said
                 said += data
-            Task(peer.stderr.read)
-            received = Task(peer.stdout.read)
-            feeding = Task(lambda: (peer.stdin.write(BLOCK[::-1]), peer.stdin.close()))  # type: ignore[union-attr]
-            result = run("connect", str(port), stdin=BLOCK)
+            Task(stderr.read)
+            received, feeding = Task(stdout.read), Task(feed)
+            with Process("connect", "--after-end", "20", str(port)) as client:
+                client.send(BLOCK)
+                eventually(lambda: len(client.out) == MIB)  # this side ends last: see above
+                client.close_stdin()
+                assert client.finish() == (0, BLOCK[::-1], b"")
             feeding.get()
             assert received.get() == BLOCK
             assert peer.wait(TIMEOUT) == 0
         finally:
             peer.kill()
-    assert result == (0, BLOCK[::-1], b"")

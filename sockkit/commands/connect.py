@@ -120,6 +120,7 @@ class _Call:
             raise UsageError("a timeout of 0 seconds allows no connection: give more", option="--connect-timeout")
         self.source = _Source(None, plan.source_port)
         self.path: OwnPath | None = None
+        self.peer: object = None
         self.others = ""
         """What is said of the addresses that a datagram socket leaves out."""
 
@@ -162,7 +163,8 @@ class _Call:
                     sock.detach()
 
     def _peer_text(self, sock: socket.socket) -> str:
-        return addresses.format_address(sock.family, syscalls.peer_address(self.env, sock))
+        # A peer that has reset the connection by now is not known to getpeername(2) any more.
+        return addresses.format_address(sock.family, syscalls.peer_address(self.env, sock) or self.peer)
 
     def _connect_lent(self, sock: socket.socket, fileno: str) -> None:
         if not self.plan.address:
@@ -281,6 +283,8 @@ class _Call:
                 tip = hint("connect", last, resolved.family, self.type, resolved.address)
                 if tip:
                     env.observer(Note(env.clock(), 0, Level.WARNING, tip))
+        if dialer.winner is not None:
+            self.peer = dialer.winner.address
         return dialer.socket
 
     # ---- conversing

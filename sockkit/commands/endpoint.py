@@ -235,6 +235,7 @@ def resolve(loop: Loop, target: Target, spec: SocketSpec, *, numeric: bool) -> l
 def hint(operation: str, error: Exception, family: int | None, type: int | None, address: object = None) -> str | None:
     """What an errno means here, and what to try: one line, or None."""
     from sockkit import rules
+
     port = None
     if family in syscalls.INTERNET and isinstance(address, tuple) and len(address) > 1:
         port = address[1]

@@ -198,7 +198,7 @@ def _lies(belief: Belief, kernel: Identity, family: int, blocking: bool | None) 
 def report(found: Inspection, time: float) -> Report:
     """What was seen, for people and for programs."""
     belief, kernel = found.python, found.kernel
-    family, type, proto = _known(kernel, belief)
+    family = _known(kernel, belief)[0]
     adopted = found.asked.fileno is not None
     sections = [
         Section("", (), (Row(("repr", belief.repr)), Row(("names", belief.decoded)))),

@@ -133,8 +133,8 @@ def _ended(event: Ended, width: int, ascii: bool) -> list[Line]:
 
 
 def _lost(event: Lost, width: int, ascii: bool) -> list[Line]:
-    amount = f"{size(event.size)} " if event.size else ""
-    return [Line("!", f"{_session(event.session)}lost: {amount}{event.why}", True)]
+    amount = f" {size(event.size)}" if event.size else ""
+    return [Line("!", f"{_session(event.session)}lost{amount}: {event.why}", True)]
 
 
 def _closed(event: Closed, width: int, ascii: bool) -> list[Line]:

@@ -19,6 +19,8 @@ from sockkit.render.story import Line
 
 COLOURS = {">": "green", "<": "cyan", "=": "", "x": "magenta", "!": "bold red", "*": "dim", "": "bold"}
 MARKS = {"changed": "yellow", "error": "bold red", "good": "green", "faint": "dim", "": ""}
+NARROWEST = 60
+"""Columns that a report has at least."""
 _PADDING = re.compile(r"(?: |\x1b\[[0-9;]*m)+$")
 """What fills a cell behind its content."""
 
@@ -30,6 +32,8 @@ class Terminal(Story):
         super().__init__(wish, output, clock)
         self._plain = Plain(wish, output, clock)
         self._console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+        # What is narrower makes rich leave columns out: there the terminal breaks the lines.
+        self._console.width = max(self._console.width, NARROWEST)
         self._coloured_story = output.stderr_terminal and output.color
         try:
             self.width = max(20, os.get_terminal_size(output.stderr).columns - 40)
