@@ -251,6 +251,9 @@ class Sockkit(click.Group):
         word = args[0]
         if word in COMMANDS:
             return super().resolve_command(ctx, args)
+        if word == "help":
+            typed = ["sockkit", *[name for name in args[1:2] if name in COMMANDS], "--help"]
+            raise UsageError("help is an option here", hint=f"type: {_shell(typed)}")
         import difflib
 
         close = difflib.get_close_matches(word, COMMANDS, 1)
@@ -313,17 +316,18 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     """The entry point. Ends the process, with a status of ``Exit`` or by a signal."""
     stdio.reserve()
     words = list(sys.argv[1:] if args is None else args)
+    json = "--json" in words and words[0] in COMMANDS
     try:
         status = sockkit.main(words, prog_name="sockkit", standalone_mode=False, obj=words)
         _flush()
     except SockkitError as error:
-        status = _complain(error)
+        status = _complain(error, json=json)
     except click.ClickException as error:
         try:
             told = _translated(error, words)
         except UsageError as better:
             told = better
-        status = _complain(told)
+        status = _complain(told, json=json)
     except OutputGone:
         _end_by(getattr(signal, "SIGPIPE", None), 141)
     except SystemExit as end:  # click's, after completing a word, and for a reader that went away
@@ -367,9 +371,16 @@ def _end_by(number: int | None, status: int) -> NoReturn:
     os._exit(status)
 
 
-def _complain(error: SockkitError) -> Exit:
+def _complain(error: SockkitError, *, json: bool = False) -> Exit:
+    """Say what is wrong on stderr, for people or, with ``--json``, as one more object of the story."""
     from sockkit.errors import describe
     from sockkit.text import escape
+
+    if json and sys.stderr is not None:
+        from sockkit.render.ndjson import complaint
+
+        sys.stderr.write(complaint(error) + "\n")
+        return error.exit
 
     text = str(error)
     if isinstance(error, UsageError):
@@ -398,6 +409,8 @@ def _translated(error: click.ClickException, words: list[str]) -> UsageError:
             return UsageError("to listen is a command here", option=name, hint=f"type: {_shell(_from_netcat(words))}")
         if name in FOREIGN:
             return UsageError(FOREIGN[name], option=name)
+        if name == "--port" and command == "connect":
+            return UsageError("the port stands in the ADDRESS: HOST PORT; a source port is -p", option=name)
         if not command:
             typed = _from_netcat(words)
             return UsageError(f"options follow a command, here {typed[1]}", option=name, hint=f"type: {_shell(typed)}")

@@ -912,6 +912,10 @@ class TypeSpace(Space):
         pieces = _pieces(text)
         if len(pieces) == 1:
             return super().parse(text, option=option)
+        if not all(piece.strip() for piece in pieces):
+            raise UnknownName(
+                f"{quoted(text)} joins nothing: STREAM+NONBLOCK joins two names", text=text, option=option
+            )
         numbers = [super(TypeSpace, self).parse(piece, option=option) for piece in pieces]
         total = 0
         for number in numbers:

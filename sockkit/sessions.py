@@ -545,6 +545,7 @@ class Session:
         """Our output is ready, or its reader went away."""
         # A pipe's reader that went away is an error, a socket's a hang-up: left unanswered, either would come for ever.
         if mask & (ERROR | HANGUP) and not self.inbound.lane.wants_output:
+            self._give_up()
             raise OutputGone
         self.inbound.drain()
         self.update()
@@ -658,6 +659,7 @@ class Session:
         """Writing was refused: the connection is gone in that direction, or our output is."""
         if carrier.lane.sink is Side.LOCAL:
             if error.errno == errno.EPIPE:
+                self._give_up()
                 raise OutputGone from error
             self.fail("write to stdout", error)
             return
@@ -798,6 +800,11 @@ class Session:
         text = describe(self.error) if self.error is not None else None
         self.env.observer(Closed(now, self.number, self.peer, sent, received, now - self._opened, first, text))
         self.on_close(self)
+
+    def _give_up(self) -> None:
+        """Whoever read our output has seen enough: what is under way is no loss, and nothing is said of it."""
+        for lane in self.relay.lanes:
+            lane.break_off()
 
     def _say_unread(self) -> None:
         unread = syscalls.receive_queue(self.env, self.sock)

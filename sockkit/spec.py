@@ -152,6 +152,16 @@ PROTOCOL = Kind("P", str, _completer("PROTOCOLS"))
 PORT = number("PORT", 0, 65535)
 
 
+def _any_port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()) or not int(text[:11]) < 2**32:
+        raise UsageError(f"{quoted(text)} is no PORT: a decimal number, 0 to 65535 (0 to 4294967295 for VSOCK)")
+    return int(text)
+
+
+ANY_PORT = Kind("PORT", _any_port)
+"""A port of whichever family: its range is judged with the address."""
+
+
 class Option(NamedTuple):
     """One option of the command line, as the field of a plan carries it."""
 

@@ -16,6 +16,7 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from sockkit import names
@@ -52,9 +53,14 @@ FIONREAD = 0x541B
 
 
 def observed(
-    env: Env, name: str, fd: int | None, arguments: Callable[[], tuple[object, ...]], call: Callable[[], T]
+    env: Env,
+    name: str,
+    fd: int | None,
+    arguments: Callable[[], tuple[object, ...]],
+    call: Callable[[], T],
+    show: Callable[[T], object] | None = None,
 ) -> T:
-    """Make a call and tell the observer of it, if it asked to be told."""
+    """Make a call and tell the observer of it, if it asked to be told. ``show`` makes its result readable."""
     if not env.interest & Interest.CALLS:
         return call()
     begun = env.clock()
@@ -63,7 +69,7 @@ def observed(
     except Exception as error:
         env.observer(Call(begun, name, fd, arguments(), None, error, env.clock() - begun))
         raise
-    shown: object = result.fileno() if isinstance(result, socket.socket) else result
+    shown = show(result) if show is not None else result
     env.observer(Call(begun, name, fd, arguments(), shown, None, env.clock() - begun))
     return result
 
@@ -122,7 +128,7 @@ def make(env: Env, spec: SocketSpec) -> socket.socket:
             (names.protocols(family).name(spec.proto) or spec.proto) if spec.proto else 0,
         )
 
-    return observed(env, "socket", spec.fileno, arguments, lambda: socket.socket(**given))
+    return observed(env, "socket", spec.fileno, arguments, lambda: socket.socket(**given), lambda sock: sock.fileno())
 
 
 @contextmanager
@@ -238,7 +244,7 @@ def local_address(env: Env, sock: socket.socket) -> Address:
     """getsockname(2), or None where there is none or Python cannot read this family's."""
     fd = sock.fileno()
     try:
-        return observed(env, "getsockname", fd, lambda: (fd,), sock.getsockname)
+        return observed(env, "getsockname", fd, lambda: (fd,), sock.getsockname, partial(format_address, sock.family))
     except OSError:
         return None
 
@@ -247,7 +253,7 @@ def peer_address(env: Env, sock: socket.socket) -> Address:
     """getpeername(2), or None where it is not connected or Python cannot read this family's."""
     fd = sock.fileno()
     try:
-        return observed(env, "getpeername", fd, lambda: (fd,), sock.getpeername)
+        return observed(env, "getpeername", fd, lambda: (fd,), sock.getpeername, partial(format_address, sock.family))
     except OSError:
         return None
 

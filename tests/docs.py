@@ -144,7 +144,11 @@ def reference() -> str:
     for address in ADDRESS_FAMILIES:
         shown = ", ".join(f"`{example}`" for example in address.examples)
         lines.append(f"| {address.name} | `{address.syntax.replace('|', chr(92) + '|')}` | {shown} |")
-    for title, space in (("Families", names.FAMILIES), ("Types", names.TYPES), ("IANA protocol numbers", names.PROTOCOLS)):
+    for title, space in (
+        ("Families", names.FAMILIES),
+        ("Types", names.TYPES),
+        ("IANA protocol numbers", names.PROTOCOLS),
+    ):
         lines += ["", f"## {title}", "", "| name | on Linux, macOS, FreeBSD, Windows | meaning |", "|---|---|---|"]
         for constant in space.constants():
             lines.append(f"| {constant.name} | {', '.join(constant.platforms)} | {constant.meaning} |")

@@ -71,7 +71,9 @@ def run(
     prefix: Sequence[str] = (),
 ) -> Result:
     """Run sockkit to its end. ``stdin``: bytes through a pipe, a descriptor, or None for /dev/null."""
-    given: dict[str, Any] = {"input": stdin} if isinstance(stdin, bytes) else {"stdin": subprocess.DEVNULL if stdin is None else stdin}
+    given: dict[str, Any] = (
+        {"input": stdin} if isinstance(stdin, bytes) else {"stdin": subprocess.DEVNULL if stdin is None else stdin}
+    )
     done = subprocess.run(
         [*prefix, *SOCKKIT, *args],
         capture_output=True,
@@ -139,7 +141,9 @@ class Process:
                     return found
                 over = self.popen.poll() is not None and not any(thread.is_alive() for thread in self._threads)
                 left = deadline - time.monotonic()
-                assert not over and left > 0, f"{pattern!r} never came; {stream}: {bytes(buffer)!r}; {bytes(self.err)!r}"
+                assert not over and left > 0, (
+                    f"{pattern!r} never came; {stream}: {bytes(buffer)!r}; {bytes(self.err)!r}"
+                )
                 self._changed.wait(min(left, 0.2))
 
     def send(self, data: bytes) -> None:
@@ -225,7 +229,9 @@ class Server(Process):
 
 
 @contextmanager
-def listener(family: int = socket.AF_INET, type: int = socket.SOCK_STREAM, address: object = ("127.0.0.1", 0)) -> Iterator[socket.socket]:
+def listener(
+    family: int = socket.AF_INET, type: int = socket.SOCK_STREAM, address: object = ("127.0.0.1", 0)
+) -> Iterator[socket.socket]:
     """A listening (or, for datagrams, bound) socket of the test's own, to play the peer with."""
     with socket.socket(family, type) as sock:
         sock.settimeout(TIMEOUT)
@@ -264,7 +270,11 @@ def on_terminal(
 
     pid, master = pty.fork()
     if pid == 0:
-        os.execvpe(SOCKKIT[0], [*SOCKKIT, *args], {**ENVIRONMENT, "COLUMNS": str(columns), "TERM": "xterm-256color", **(env or {})})
+        os.execvpe(
+            SOCKKIT[0],
+            [*SOCKKIT, *args],
+            {**ENVIRONMENT, "COLUMNS": str(columns), "TERM": "xterm-256color", **(env or {})},
+        )
     try:
         fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
         shown = bytearray()

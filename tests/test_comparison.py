@@ -24,7 +24,12 @@ LATE = 1.5
 # Situation -> what each tool does, in the order of TOOLS: the words of README's table.
 MEASURED = {
     "TCP reply 1.5 s after the end of stdin": ("printed", "printed", "printed", "**lost, exit 0**"),
-    "UDP reply 1.5 s after the end of stdin": ("printed", "printed, then hangs", "**lost, exit 0**", "**lost, exit 0**"),
+    "UDP reply 1.5 s after the end of stdin": (
+        "printed",
+        "printed, then hangs",
+        "**lost, exit 0**",
+        "**lost, exit 0**",
+    ),
     "the peer resets the connection": ("exit 1", "**exit 0, silent**", "exit 1", "**exit 0, silent**"),
     "UDP to a closed port": ("exit 1", "**exit 0, silent**", "exit 1", "exit 1"),
     "receives a UDP datagram of 20,000 bytes": ("20,000", "**16,384, silent**", "20,000", "**8,192, silent**"),

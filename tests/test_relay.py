@@ -126,7 +126,7 @@ def test_a_whole_conversation_arrives(
             elif lane.wants_input:
                 moves.append(lambda lane=lane: relay.ended(lane.source))  # type: ignore[misc]
             if lane.wants_output:
-                moves.append(lambda lane=lane: ends.write(lane, steps.randint(0, 7)))  # type: ignore[misc]
+                moves.append(lambda lane=lane: ends.write(lane, steps.randint(1, 7)))  # type: ignore[misc]
         assert moves, f"stuck: {relay.lanes}"
         steps.choice(moves)()
         ends.ask_shutdown()

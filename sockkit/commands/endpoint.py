@@ -255,7 +255,7 @@ def creation_hint(spec: SocketSpec, error: Exception) -> str | None:
     found = rules.why(spec.family or 2, spec.type or 1, spec.proto or 0, name)
     if found is None:
         return None
-    return f"{found.text}; {found.try_next}" if found.try_next else found.text
+    return f"{found.text}. Try {found.try_next}" if found.try_next else found.text
 
 
 class OwnPath:

@@ -27,7 +27,7 @@ from sockkit.events import Env, Failed, Level, Listening, Note, Totals
 from sockkit.loop import READ, Loop, ready
 from sockkit.relay import Relay
 from sockkit.sessions import BUFFER_SIZE, Session, Settings
-from sockkit.spec import MODE, choice, number, option, plan
+from sockkit.spec import ANY_PORT, MODE, choice, number, option, plan
 
 TRANSIENT = frozenset(
     getattr(errno, name)
@@ -58,9 +58,7 @@ class ServePlan(EndpointPlan):
 
     FIRST = ("udp", "unix", "port", "mode", "keep", "once", "wait", "family", "type", "quiet", "verbose", "json")
     address: tuple[str, ...] = ()
-    port: int | None = option(
-        "-p", "--port", kind=number("PORT", 0, 2**32 - 1), group="socket", help="port (65432; 0: any free one)"
-    )
+    port: int | None = option("-p", "--port", kind=ANY_PORT, group="socket", help="port (65432; 0: any free one)")
     mode: str = option(
         "--mode",
         kind=choice("echo", "discard", "pipe"),

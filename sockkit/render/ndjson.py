@@ -7,7 +7,7 @@ import time as wall
 from collections.abc import Callable
 from enum import Enum
 
-from sockkit.errors import OutputGone, SystemRefusal, errno_name
+from sockkit.errors import OutputGone, SockkitError, SystemRefusal, UsageError, errno_name
 from sockkit.events import Event, Failed, Level, Lost, Note, Report
 from sockkit.render import Output, Wish
 from sockkit.render.plain import write
@@ -66,3 +66,11 @@ class Ndjson:
             write(self._output.stderr, json.dumps(line).encode() + b"\n")
         except (OutputGone, SystemRefusal):
             pass  # nobody reads the story: the payload still goes its way
+
+
+def complaint(error: SockkitError) -> str:
+    """Bad input as one line of JSON: ``usage`` is the event of a run that never began."""
+    fields: dict[str, object] = {"schema": SCHEMA, "event": "usage", "text": str(error), "hint": error.hint}
+    if isinstance(error, UsageError):
+        fields |= {"option": error.option, "python": _plain(error.cause)}
+    return json.dumps(fields)
