@@ -107,6 +107,9 @@ class Dialer:
             syscalls.close(self.env, sock)
             self._fail(resolved, error)
             return False
+        except BaseException:  # an address that Python refuses
+            syscalls.close(self.env, sock)
+            raise
         self._win(sock, resolved)
         return True
 

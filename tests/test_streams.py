@@ -789,7 +789,7 @@ def test_everything_is_delivered_to_the_peers_kernel_before_the_end() -> None:
         assert client.finish() == (0, b"", b"")
 
 
-def test_a_reset_after_all_was_sent_is_still_a_loss() -> None:
+def test_a_reset_after_all_was_sent_is_no_success() -> None:
     """The peer closes with unread data in its queue and ours: nobody may call that delivered."""
     with listener() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

@@ -1,0 +1,218 @@
+"""What first users stumbled over, so that nobody does again. Each test is named after what went wrong."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.harness import Process, Server, has_family, listener, need, needs_linux, needs_unix, receive_all, run
+
+
+@needs_linux
+def test_workers_that_share_a_lent_listener_can_be_ended() -> None:
+    with listener() as lent:
+        lent.set_inheritable(True)
+        fd = str(lent.fileno())
+        # A shared listener: each client wakes several workers, and those that lose the race are in accept(2).
+        workers = [Server("--fileno", fd, free_port=False, pass_fds=(lent.fileno(),)) for _ in range(4)]
+        try:
+            for _ in range(60):
+                with socket.create_connection(lent.getsockname(), timeout=30) as client:
+                    client.sendall(b"x")
+                    client.shutdown(socket.SHUT_WR)
+                    assert receive_all(client) == b"x"
+            for worker in workers:
+                assert worker.stop().status == -signal.SIGTERM
+        finally:
+            for worker in workers:
+                worker.close()
+
+
+@needs_linux
+def test_a_lent_listener_keeps_its_backlog() -> None:
+    with socket.socket() as lent:
+        lent.bind(("127.0.0.1", 0))
+        lent.listen(2000)
+        port = lent.getsockname()[1]
+        with Server("--fileno", str(lent.fileno()), free_port=False, pass_fds=(lent.fileno(),)):
+            assert _backlog(port) == 2000
+        with Server("--fileno", str(lent.fileno()), "--backlog", "7", free_port=False, pass_fds=(lent.fileno(),)):
+            assert _backlog(port) == 7
+
+
+def _backlog(port: int) -> int:
+    shown = subprocess.run([need("ss"), "-ltnH", f"sport = :{port}"], capture_output=True, text=True, check=True)
+    return int(shown.stdout.split()[2])
+
+
+def test_an_unbound_lent_socket_is_not_served_on_every_interface() -> None:
+    with socket.socket() as lent:
+        result = run("serve", "--fileno", str(lent.fileno()), pass_fds=(lent.fileno(),))
+        assert result.status == 2
+        assert "--fileno" in result.said and "has no address" in result.said
+
+
+@needs_unix
+@pytest.mark.parametrize("replaced", [True, False])
+def test_only_our_own_source_path_is_unlinked(tmp_path: Path, replaced: bool) -> None:
+    ours = tmp_path / "me"
+    with listener(socket.AF_UNIX, socket.SOCK_STREAM, str(tmp_path / "server")) as server:
+        with Process("connect", "-s", str(ours), str(tmp_path / "server")) as client:
+            peer, address = server.accept()
+            assert address == str(ours)
+            ours.unlink()
+            if replaced:
+                ours.write_text("precious")
+            peer.close()
+            client.close_stdin()
+            assert client.finish() == (0, b"", b"")
+    assert ours.exists() == replaced
+    assert not replaced or ours.read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    ("verb", "family", "type", "address"),
+    [
+        ("connect", "NETLINK", "RAW", "5"),
+        ("connect", "NETLINK", "RAW", "b'abc'"),
+        ("serve", "NETLINK", "RAW", "('lo', 'x')"),
+    ],
+)
+def test_a_literal_address_of_the_wrong_shape(verb: str, family: str, type: str, address: str) -> None:
+    if not has_family(f"AF_{family}", socket.SOCK_RAW):
+        pytest.skip(f"CANNOT: no AF_{family} here")
+    result = run(verb, "--family", family, "--type", type, address)
+    assert result.status == 2
+    assert result.said.startswith("sockkit: ADDRESS: ") and "(Python: TypeError: " in result.said
+
+
+@pytest.mark.parametrize("verb", ["serve", "connect"])
+def test_a_refused_option_names_itself(verb: str) -> None:
+    address = ["--port", "0"] if verb == "serve" else ["127.0.0.1", "9"]
+    result = run(verb, "--set", "IP_TTL=300", *address)
+    assert result.status == 1
+    assert result.said.startswith("sockkit: set IP_TTL to 300: Invalid argument [EINVAL ")
+
+
+@needs_linux
+def test_a_burst_of_datagrams_is_answered_or_said_to_be_lost() -> None:
+    count = 20_000
+    lines = b"".join(b"%d\n" % number for number in range(count))
+    with Server("-u") as server:
+        result = run("connect", "-u", "--lines", "--reply-wait", "1", "127.0.0.1", str(server.port), stdin=lines)
+        said = server.stop().said
+    answered = len(result.out.splitlines())
+    lost = [int(number) for number in re.findall(r"lost: (\d+) datagrams?, dropped", result.said + said)]
+    assert answered + sum(lost) == count
+    assert result.status == (1 if "lost" in result.said else 0)
+
+
+@needs_linux
+@pytest.mark.parametrize("source", [False, True])
+def test_a_full_unix_accept_queue_is_waited_for_and_said(tmp_path: Path, source: bool) -> None:
+    path = str(tmp_path / "full")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(path)
+        server.listen(0)
+        waiting = []
+        try:
+            while True:
+                sock = socket.socket(socket.AF_UNIX)
+                waiting.append(sock)
+                sock.setblocking(False)
+                sock.connect(path)
+        except BlockingIOError:
+            pass
+        ours = ["-s", str(tmp_path / "ours")] if source else []
+        result = run("connect", "-w", "0.4", *ours, path)
+        for sock in waiting:
+            sock.close()
+    assert result.status == 1
+    assert f"connect to {path}: timed out" in result.said
+    assert "queue of waiting connections is full" in result.said
+    assert not (tmp_path / "ours").exists()
+
+
+def test_a_refused_source_is_named() -> None:
+    result = run("connect", "-s", "192.0.2.99", "127.0.0.1", "9")
+    assert result.status == 1
+    assert result.said.startswith("sockkit: bind to 192.0.2.99:0: Cannot assign requested address [EADDRNOTAVAIL ")
+
+
+def test_a_source_may_have_its_port() -> None:
+    with listener() as server, socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        free.close()
+        with Process("connect", "-s", f"127.0.0.1:{port}", "127.0.0.1", str(server.getsockname()[1])) as client:
+            peer, address = server.accept()
+            peer.close()
+            assert address == ("127.0.0.1", port)
+            client.close_stdin()
+            assert client.finish().status == 0
+
+
+@needs_unix
+def test_replace_is_not_suggested_for_what_it_does_not_replace(tmp_path: Path) -> None:
+    for name in ("directory", "file"):
+        path = tmp_path / name
+        path.mkdir() if name == "directory" else path.write_text("mine")
+        result = run("serve", "-U", str(path), "--replace")
+        assert result.status == 1
+        assert f"the path is a {name}" in result.said
+        assert path.exists()
+
+
+def test_a_ready_fd_that_is_closed_is_said_before_anything_is_served() -> None:
+    result = run("serve", "--port", "0", "--ready-fd", "77")
+    assert result.status == 2
+    assert "--ready-fd" in result.said and "listening" not in result.said
+
+
+@needs_linux
+def test_an_abstract_address_needs_a_name_to_connect_to() -> None:
+    result = run("connect", "-U", "@")
+    assert result.status == 2
+    assert "@NAME" in result.said
+
+
+def test_vsock_ports_have_32_bits() -> None:
+    result = run("serve", "--family", "VSOCK", "-p", "4294967296")
+    assert result.status == 2 and "4294967295" in result.said
+    if not has_family("AF_VSOCK"):
+        pytest.skip("CANNOT: no AF_VSOCK here")
+    with Server("--family", "VSOCK", "any", "70000", free_port=False) as server:
+        assert server.address.endswith(":70000")
+
+
+def test_the_silence_of_a_datagram_peer_is_the_end_with_w() -> None:
+    with listener(type=socket.SOCK_DGRAM) as peer:
+        result = run("connect", "-u", "-w", "0.5", "127.0.0.1", str(peer.getsockname()[1]), stdin=b"x")
+        assert result == (0, b"", b"")
+
+
+def test_every_system_call_is_shown() -> None:
+    with Server() as server:
+        result = run("connect", "-v", "localhost", str(server.port), "-4", stdin=b"x")
+    called = set(re.findall(r"^\* +[\d.]+ (\w+)\(", result.said, re.M))
+    wanted = {"getaddrinfo", "socket", "connect", "getsockopt", "getpeername", "getsockname", "send", "recv", "close"}
+    assert wanted <= called
+
+
+def test_an_interrupt_while_modules_load_leaves_no_traceback() -> None:
+    program = (
+        "import os, signal, sys, types\n"
+        "import sockkit.__main__ as entry\n"
+        "cli = types.ModuleType('sockkit.cli')\n"
+        "cli.main = lambda: os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.modules['sockkit.cli'] = sys.modules['sockkit'].cli = cli\n"
+        "entry.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=30, check=False)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, b"")
