@@ -91,6 +91,7 @@ class Carrier:
         "_pending",
         "_read",
         "_write",
+        "_written",
         "lane",
         "session",
         "told_received",
@@ -109,6 +110,7 @@ class Carrier:
         self._buffer = session.buffer
         self._pending: memoryview | None = None
         self._credit = 0  # what the lane is told as sent when a transformed chunk is through
+        self._written = 0  # bytes that went out, where the transform makes them more than the lane knows
 
     @property
     def hungry(self) -> bool:
@@ -118,7 +120,7 @@ class Carrier:
     @property
     def totals(self) -> tuple[int, int]:
         """Bytes received and sent."""
-        return self.lane.received, self.lane.sent
+        return self.lane.received, self.lane.sent if self.transform is None else self._written
 
     def fill(self) -> bool:
         """The source may be read: take what is there and hand it on.
@@ -160,7 +162,9 @@ class Carrier:
             self.session.sink_failed(self, error)
             return False
         if self.told_sent is not None and sent:
-            self.told_sent(lane.sent, sent, chunk[:sent])
+            self.told_sent(lane.sent if self.transform is None else self._written, sent, chunk[:sent])
+        if self.transform is not None:
+            self._written += sent
         whole = sent == len(chunk)
         if self._credit:
             if whole:
@@ -764,7 +768,7 @@ class Session:
         self._forget_all()
         error = self._pending_error()
         if error is not None:
-            self._refuse(f"send to {self.peer}", error, 0)
+            self._refuse(f"send to {self.peer}", error, 0 if self._counts_messages else waiting)
             self.close()
             return
         self._pause = min(self._pause * 2, 0.05)  # no event tells that the send queue has run empty

@@ -264,6 +264,17 @@ def not_blocking(env: Env, sock: socket.socket) -> None:
     observed(env, "fcntl", fd, lambda: (fd, "F_SETFL", "O_NONBLOCK"), lambda: sock.setblocking(False))
 
 
+def blocking(env: Env, sock: socket.socket) -> None:
+    """fcntl O_NONBLOCK off, as it was."""
+    fd = sock.fileno()
+    observed(env, "fcntl", fd, lambda: (fd, "F_SETFL", "0"), lambda: sock.setblocking(True))
+
+
+def is_blocking(sock: socket.socket) -> bool:
+    """The O_NONBLOCK of the descriptor, which Python's object may not know of."""
+    return os.get_blocking(sock.fileno()) if hasattr(os, "get_blocking") else sock.getblocking()
+
+
 # ---- options
 
 

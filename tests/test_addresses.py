@@ -263,7 +263,7 @@ def test_python_takes_the_examples(row: AddressFamily) -> None:
         else:
             assert not complaints
     if not made:
-        pytest.skip(f"no AF_{row.name} socket can be made here")
+        pytest.skip(f"CANNOT: no AF_{row.name} socket can be made here")
 
 
 def test_syntax_rows_walk_the_table() -> None:

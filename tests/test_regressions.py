@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
@@ -216,3 +217,41 @@ def test_an_interrupt_while_modules_load_leaves_no_traceback() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=30, check=False)
     assert (done.returncode, done.stderr) == (-signal.SIGINT, b"")
+
+
+@needs_linux
+def test_a_lent_socket_is_connected_within_the_timeout_and_given_back_as_it_was() -> None:
+    with listener() as server, socket.socket() as lent:
+        fd = lent.fileno()
+        with Process(
+            "connect", "--fileno", str(fd), "127.0.0.1", str(server.getsockname()[1]), pass_fds=(fd,)
+        ) as client:
+            peer, _ = server.accept()
+            client.send(b"hello")
+            client.close_stdin()
+            with peer:
+                assert receive_all(peer) == b"hello"
+                peer.sendall(b"bye")
+            assert client.finish() == (0, b"bye", b"")
+        assert os.get_blocking(fd)
+    with socket.socket() as full, socket.socket() as lent:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        waiting = [socket.socket() for _ in range(4)]
+        for sock in waiting:
+            sock.setblocking(False)
+            sock.connect_ex(full.getsockname())
+        fd = lent.fileno()
+        address = ("127.0.0.1", str(full.getsockname()[1]))
+        result = run("connect", "-w", "0.3", "--fileno", str(fd), *address, pass_fds=(fd,))
+        assert result.status == 1 and "timed out after 0.3 s" in result.said
+        assert os.get_blocking(fd)
+        for sock in waiting:
+            sock.close()
+
+
+def test_crlf_counts_what_went_out() -> None:
+    with Server("--once") as server:
+        result = run("connect", "-C", "-v", "127.0.0.1", str(server.port), stdin=b"a\nb\n")
+        assert result.out == b"a\r\nb\r\n"
+        assert "closed: received 6 bytes, sent 6 bytes" in result.said

@@ -24,7 +24,7 @@ from sockkit.commands.endpoint import (
 from sockkit.dial import Dialer
 from sockkit.errors import Exit, Signalled, SystemRefusal, UsageError
 from sockkit.events import Env, Failed, Level, Note, Opened
-from sockkit.loop import Loop
+from sockkit.loop import WRITE, Loop
 from sockkit.relay import Relay
 from sockkit.resolve import Resolved
 from sockkit.sessions import BUFFER_SIZE, Session, Settings
@@ -156,7 +156,7 @@ class _Call:
                         option="--fileno",
                     )
                 if not connected:
-                    self._connect_lent(sock, fileno)
+                    self._connect_lent(loop, sock, fileno)
                 return self._converse(loop, sock, own=False)
             finally:
                 if sock.fileno() != -1:
@@ -166,19 +166,50 @@ class _Call:
         # A peer that has reset the connection by now is not known to getpeername(2) any more.
         return addresses.format_address(sock.family, syscalls.peer_address(self.env, sock) or self.peer)
 
-    def _connect_lent(self, sock: socket.socket, fileno: str) -> None:
+    def _connect_lent(self, loop: Loop, sock: socket.socket, fileno: str) -> None:
+        """Connect it where it stands. Its O_NONBLOCK, which its lender shares, is set for that long and then as before."""
         if not self.plan.address:
             raise UsageError(f"fd {fileno} is not connected: say where to, in an ADDRESS", option="--fileno")
         target = addresses.parse_target(self.plan.address, family=sock.family)
         if target.address is None:
             raise UsageError("with --fileno the address must be a number, not a name", option="ADDRESS")
         apply_settings(self.env, sock, self.options, "BEFORE_BIND", "BEFORE_CONNECT", "ANY")
+        blocking = syscalls.is_blocking(sock)
         try:
-            syscalls.connect(self.env, sock, target.address)
+            if blocking:
+                syscalls.not_blocking(self.env, sock)
+            try:
+                syscalls.connect(self.env, sock, target.address)
+            except BlockingIOError:
+                self._await_connection(loop, sock)
         except OSError as error:
-            raise SystemRefusal(
-                f"connect to {target.text}", error, hint=hint("connect", error, sock.family, sock.type, target.address)
-            ) from error
+            tip = hint("connect", error, sock.family, sock.type, target.address)
+            raise SystemRefusal(f"connect to {target.text}", error, hint=tip) from error
+        finally:
+            if blocking:
+                syscalls.blocking(self.env, sock)
+
+    def _await_connection(self, loop: Loop, sock: socket.socket) -> None:
+        """Wait until a connect that is under way has ended. Raises OSError: refused, or our timeout; Signalled."""
+        done = False
+
+        def on_ready(mask: int) -> None:
+            nonlocal done
+            done = True
+            loop.stop()
+
+        deadline = loop.later(self.timeout, loop.stop)
+        loop.watch(sock.fileno(), WRITE, on_ready)
+        loop.run()
+        loop.forget(sock.fileno())
+        deadline.cancel()
+        if loop.signal is not None:
+            raise Signalled(loop.signal)
+        if not done:
+            raise timed_out(self.timeout)
+        error = syscalls.pending_error(self.env, sock)  # of the connect that we asked for
+        if error is not None:
+            raise error
 
     def _parse_source(self, target: addresses.Target) -> _Source:
         plan = self.plan
