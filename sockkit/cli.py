@@ -281,7 +281,9 @@ Examples:
 
 Options:
   --version                 the version
-  -h, --help                this text; sockkit COMMAND --help tells of a command"""
+  -h, --help                this text; sockkit COMMAND --help tells of a command
+
+Completion in bash: eval "$(_SOCKKIT_COMPLETE=bash_source sockkit)"; also zsh, fish"""
 
 
 @click.group(cls=Sockkit, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})

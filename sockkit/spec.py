@@ -158,6 +158,14 @@ def _any_port(text: str) -> int:
     return int(text)
 
 
+def _complete_setting(start: str) -> list[tuple[str, str]]:
+    from sockkit import sockopts
+
+    rows = (row for row in sockopts.OPTIONS if row.settable and row.name.startswith(start.upper()))
+    return [(f"{row.name}=", row.meaning) for row in rows]
+
+
+SETTING = Kind("NAME=VALUE", str, _complete_setting)
 ANY_PORT = Kind("PORT", _any_port)
 """A port of whichever family: its range is judged with the address."""
 

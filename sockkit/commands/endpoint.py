@@ -16,7 +16,7 @@ from sockkit.events import Call, Env, Interest, Level, Note
 from sockkit.loop import READ, Loop
 from sockkit.resolve import Resolution, Resolved
 from sockkit.sessions import AFTER_END, REPLY_WAIT, Settings
-from sockkit.spec import SECONDS, Kind, Plan, SocketSpec, option, plan
+from sockkit.spec import SECONDS, SETTING, Kind, Plan, SocketSpec, option, plan
 
 if TYPE_CHECKING:
     from sockkit.addresses import Target
@@ -45,7 +45,7 @@ class EndpointPlan(Plan):
     unix: bool = option("-U", "--unix", group="socket", help="Unix socket: the address is a path or @NAME")
     numeric: bool = option("-n", "--numeric", group="socket", help="ask no name server: addresses are numbers")
     settings: tuple[str, ...] = option(
-        "--set", kind=Kind("NAME=VALUE"), group="socket", multiple=True, help="set a socket option, at its own moment"
+        "--set", kind=SETTING, group="socket", multiple=True, help="set a socket option, at its own moment"
     )
     wait: float | None = option(
         "-w", "--wait", kind=SECONDS, group="session", help="--idle-timeout, and for connect --connect-timeout too"

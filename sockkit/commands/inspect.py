@@ -12,7 +12,7 @@ from sockkit.commands.endpoint import apply_settings, creation_hint, hint
 from sockkit.commands.probe import call_text, decoded_repr, full, label, numbers
 from sockkit.errors import Exit, SystemRefusal, UsageError, errno_name
 from sockkit.events import Env, Report, Row, Section
-from sockkit.spec import Kind, Plan, SocketSpec, option, plan
+from sockkit.spec import SETTING, Plan, SocketSpec, option, plan
 from sockkit.syscalls import Identity
 
 
@@ -31,7 +31,7 @@ class InspectPlan(Plan):
     FIRST = (*Plan.FIRST, "settings")
     settings: tuple[str, ...] = option(
         "--set",
-        kind=Kind("NAME=VALUE"),
+        kind=SETTING,
         group="socket",
         multiple=True,
         help="set a socket option of a new socket first",
