@@ -159,28 +159,6 @@ def is_wildcard(family: int, address: object) -> bool:
     return ip is not None and not any(ip)
 
 
-def hint_for(target: Target) -> str | None:
-    """What the kernel is going to miss in a target that is well formed, or None.
-
-    It answers a link-local address without a scope id with EINVAL, which names neither.
-    """
-    address = target.address
-    if target.family != _INET6 or not isinstance(address, tuple) or len(address) < 4 or address[3]:
-        return None
-    ip = _packed(_INET6, address)
-    if ip is None or not _is_link_local(ip) or ip[0] == 0xFF:
-        return None
-    names = _interfaces()
-    example = next((name for name in names if name not in ("lo", "lo0")), "eth0")
-    hint = f"a link-local address needs a scope id: {escape(address[0])}%{escape(example)}"
-    return f"{hint}; {_listed(names)}" if names else hint
-
-
-def syntax_rows() -> list[tuple[str, str, str]]:
-    """Family, syntax and examples, ready for ``--help`` and the docs."""
-    return [(row.name, row.syntax, ", ".join(map(_typed, row.examples))) for row in ADDRESS_FAMILIES]
-
-
 # INET and INET6
 
 

@@ -312,6 +312,9 @@ def _run(command: str, plan: Plan, run: Callable[[Any, Env], Exit]) -> Exit:
         observer: Observer = chosen.observer
         observer(Failed(monotonic(), 0, refusal.operation, refusal.error, refusal.hint))
         return Exit.FAILED
+    except OSError as error:  # what no command expected, such as no descriptor left for its loop
+        chosen.observer(Failed(monotonic(), 0, command, error, None))
+        return Exit.FAILED
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
@@ -378,10 +381,10 @@ def _complain(error: SockkitError, *, json: bool = False) -> Exit:
     from sockkit.errors import describe
     from sockkit.text import escape
 
-    if json and sys.stderr is not None:
+    if json:
         from sockkit.render.ndjson import complaint
 
-        sys.stderr.write(complaint(error) + "\n")
+        _say(complaint(error))
         return error.exit
 
     text = str(error)
@@ -391,9 +394,19 @@ def _complain(error: SockkitError, *, json: bool = False) -> Exit:
         if error.cause is not None:
             text += f" (Python: {type(error.cause).__name__}: {describe(error.cause)})"
     found = [text, *([error.hint] if error.hint else [])]
-    for line in found if sys.stderr is not None else ():
-        sys.stderr.write(f"sockkit: {escape(line, backslash=False)}\n")
+    for line in found:
+        _say(f"sockkit: {escape(line, backslash=False)}")
     return error.exit
+
+
+def _say(line: str) -> None:
+    """A line on stderr, if anybody is there: the exit status tells the rest."""
+    try:
+        if sys.stderr is not None:
+            sys.stderr.write(line + "\n")
+            sys.stderr.flush()
+    except OSError:
+        pass
 
 
 def _translated(error: click.ClickException, words: list[str]) -> UsageError:

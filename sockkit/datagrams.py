@@ -17,8 +17,8 @@ from sockkit import syscalls
 from sockkit.addresses import format_address
 from sockkit.errors import OutputGone, errno_name
 from sockkit.events import Closed, Data, Direction, Env, Failed, Interest, Level, Lost, Note, Opened
-from sockkit.loop import READ, WRITE, Loop
-from sockkit.sessions import BUFFER_SIZE, MESSAGE_SIZE, Settings, Transform, dropped_text, to_crlf
+from sockkit.loop import READ, WRITE, Loop, Silence
+from sockkit.sessions import BUFFER_SIZE, Settings, Transform, dropped_text, message_size, to_crlf
 from sockkit.stdio import LocalEnd
 from sockkit.text import TerminalEscaper
 
@@ -92,10 +92,12 @@ class Datagrams:
         self._partial = b""
         self._retry = False
         self._moved = 0
+        self._silences: list[Silence] = []
         self._crlf: Transform | None = to_crlf() if settings.crlf else None
         self._escape: Transform | None = None
         if sink is not None and sink.terminal and not settings.raw:
-            self._escape = TerminalEscaper().feed
+            escaper = TerminalEscaper()
+            self._escape = lambda data: escaper.feed(data) + escaper.flush()  # a datagram is whole
         self._tell = bool(self.env.interest & Interest.DATA)
         self._first_ends = once and mode != "pipe"
         self._room = 1 if self._first_ends else WAITING
@@ -139,7 +141,7 @@ class Datagrams:
             self._refused(0, "receive", error, None)
             return
         peer = self._peer(address)
-        if size > len(buffer):
+        if syscalls.was_cut(size, len(buffer)):
             self.failed = True
             self.env.observer(
                 Lost(
@@ -237,7 +239,7 @@ class Datagrams:
         self.failed = True
         name, family, type = errno_name(error.errno), self.sock.family, self.sock.type
         found = rules.meaning(operation, name, family=family, type=type, address=address)
-        tip = None if found is None else f"{found.text}; {found.hint}" if found.hint else found.text
+        tip = None if found is None else found.line
         self.env.observer(Failed(self.env.clock(), session, operation, error, tip))
 
     def _lose(self, peer: Peer, size: int, why: str) -> None:
@@ -247,7 +249,7 @@ class Datagrams:
     def on_input(self, mask: int) -> None:
         """Our input is ready: what it gives goes to the last peer."""
         assert self.source is not None and self.source.read is not None and self._last is not None
-        buffer = self.buffer[:MESSAGE_SIZE]
+        buffer = self.buffer[: message_size(self.settings)]
         try:
             size = self.source.read(buffer)
         except BlockingIOError:
@@ -274,27 +276,17 @@ class Datagrams:
         self.update()
 
     def _await_reply(self) -> None:
-        seen, since, wait = self._moved, self.env.clock(), self.settings.reply_wait
+        wait = self.settings.reply_wait
 
-        def check() -> None:
-            nonlocal seen, since
-            if self._moved != seen or self._output:
-                seen, since = self._moved, self.env.clock()
-            elif self.env.clock() - since >= wait:
-                self.env.observer(
-                    Note(
-                        self.env.clock(),
-                        0,
-                        Level.INFO,
-                        f"nothing came for {wait:g} s after the end of input: done",
-                    )
-                )
-                self.on_end()
+        def over() -> None:
+            if self._output:  # our reader is slow: what came is not thrown away
+                self.loop.later(0.05, self._await_reply)
                 return
-            self.loop.later(pause, check)
+            text = f"nothing came for {wait:g} s after the end of input: done"
+            self.env.observer(Note(self.env.clock(), 0, Level.INFO, text))
+            self.on_end()
 
-        pause = max(wait / 10, 0.01)
-        self.loop.later(pause, check)
+        self._silences.append(Silence(self.loop, wait, lambda: self._moved, over))
 
     def _write_out(self, data: bytes) -> None:
         if self._escape is not None:
@@ -333,21 +325,13 @@ class Datagrams:
         self.update()
 
     def _watch_idleness(self, limit: float) -> None:
-        seen, since = self._moved, self.env.clock()
+        def over() -> None:
+            self.failed = True
+            error = TimeoutError(errno.ETIMEDOUT, f"nothing moved for {limit:g} s")
+            self.env.observer(Failed(self.env.clock(), 0, "idle timeout", error, None))
+            self.on_end()
 
-        def check() -> None:
-            nonlocal seen, since
-            if self._moved != seen:
-                seen, since = self._moved, self.env.clock()
-            elif self.env.clock() - since >= limit:
-                self.failed = True
-                error = TimeoutError(errno.ETIMEDOUT, f"nothing moved for {limit:g} s")
-                self.env.observer(Failed(self.env.clock(), 0, "idle timeout", error, None))
-                self.on_end()
-                return
-            self.loop.later(limit / 4, check)
-
-        self.loop.later(limit / 4, check)
+        self._silences.append(Silence(self.loop, limit, lambda: self._moved, over))
 
     def _data(self, peer: Peer, direction: Direction, offset: int, data: memoryview | bytes) -> None:
         payload = bytes(data[: self.env.preview]) if self.env.interest & Interest.PAYLOAD else None
@@ -359,6 +343,8 @@ class Datagrams:
 
     def close(self) -> None:
         """Say the sum of each peer. The socket is the caller's."""
+        for silence in self._silences:
+            silence.cancel()
         dropped = syscalls.datagrams_dropped(self.env, self.sock) or 0
         if dropped > self._dropped_before:
             self.failed = True

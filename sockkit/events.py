@@ -30,7 +30,6 @@ class Level(StrEnum):
     """How much a note matters. Warnings are said even with ``-q``."""
 
     INFO = "info"
-    HINT = "hint"
     WARNING = "warning"
 
 

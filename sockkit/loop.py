@@ -10,6 +10,7 @@ import heapq
 import os
 import select
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -28,25 +29,23 @@ Handler = Callable[[int], None]
 """Called with the mask of what is ready."""
 
 
-def hung_up(fd: int) -> bool:
-    """True if the peer of a connection has ended, or is gone, now. Does not wait.
-
-    Where the platform cannot say (select(2) alone), True.
-    """
+def _polled(fd: int, mask: int) -> bool:
+    """True if one of ``mask``, an error or a hang-up is there now. Does not wait; True where the platform cannot say."""
     if not hasattr(select, "poll"):
         return True
     poll = select.poll()
-    poll.register(fd, PEER_ENDED)
-    return any(mask & (PEER_ENDED | HANGUP | ERROR) for _, mask in poll.poll(0))
+    poll.register(fd, mask)
+    return bool(poll.poll(0))
+
+
+def hung_up(fd: int) -> bool:
+    """True if the peer of a connection has ended, or is gone, now."""
+    return _polled(fd, PEER_ENDED)
 
 
 def ready(fd: int) -> bool:
-    """True if there is something to read, or to accept, now. Does not wait; True where the platform cannot say."""
-    if not hasattr(select, "poll"):
-        return True
-    poll = select.poll()
-    poll.register(fd, READ)
-    return bool(poll.poll(0))
+    """True if there is something to read, or to accept, now."""
+    return _polled(fd, READ)
 
 
 class _Epoll:
@@ -115,6 +114,9 @@ class _Select:
     def poll(self, timeout: float) -> list[tuple[int, int]]:
         readers = [fd for fd, mask in self._masks.items() if mask & READ]
         writers = [fd for fd, mask in self._masks.items() if mask & WRITE]
+        if not readers and not writers:  # which select(2) refuses there
+            time.sleep(max(0.0, timeout))
+            return []
         readable, writable, broken = select.select(readers, writers, writers, None if timeout < 0 else timeout)
         found: dict[int, int] = {}
         for ready, bit in ((readable, READ), (writable, WRITE), (broken, ERROR | WRITE)):
@@ -261,10 +263,25 @@ class Loop:
                 self._fire()
         self.unstop()
 
+    def wait_for(self, fd: int, mask: int) -> bool:
+        """Run until ``fd`` is ready; False if ``stop``, by a timer for example, or a signal came before."""
+        found = False
+
+        def on_ready(mask: int) -> None:
+            nonlocal found
+            found = True
+            self.stop()
+
+        self.watch(fd, mask, on_ready)
+        self.run()
+        self.forget(fd)
+        return found
+
     def _wait(self) -> float:
         while self._timers and self._timers[0].callback is None:
             heapq.heappop(self._timers)
-        return max(0.0, self._timers[0].due - self.env.clock()) if self._timers else -1
+        # poll takes at most 2**31 ms: waking early is harmless, `_fire` looks at the clock.
+        return min(max(0.0, self._timers[0].due - self.env.clock()), 86400.0) if self._timers else -1
 
     def _fire(self) -> None:
         now = self.env.clock()
@@ -272,3 +289,32 @@ class Loop:
             callback = heapq.heappop(self._timers).callback
             if callback is not None:
                 callback()
+
+
+class Silence:
+    """Calls ``over`` once when ``measure()`` has not changed for ``seconds``.
+
+    It is looked at ten times in that while, so that what is measured needs no clock.
+    """
+
+    def __init__(self, loop: Loop, seconds: float, measure: Callable[[], object], over: Callable[[], None]) -> None:
+        self._loop = loop
+        self._seconds = seconds
+        self._measure = measure
+        self._over = over
+        self._seen = measure()
+        self._since = loop.env.clock()
+        self._timer = loop.later(seconds / 10, self._check)
+
+    def _check(self) -> None:
+        now, found = self._loop.env.clock(), self._measure()
+        if found != self._seen:
+            self._seen, self._since = found, now
+        elif now - self._since >= self._seconds:
+            self._over()
+            return
+        self._timer = self._loop.later(self._seconds / 10, self._check)
+
+    def cancel(self) -> None:
+        """It is not called any more."""
+        self._timer.cancel()

@@ -1,9 +1,9 @@
 """The rules of moving bytes between two ends, without any I/O (sans-I/O).
 
 A ``Lane`` is one direction: bytes are taken from its source and handed to its sink. It knows counts and a state, never
-a byte and never a socket, so it cannot tell a copied lane from a spliced one. A ``Relay`` is the one or two lanes of a
-conversation. Whoever moves the bytes tells them what happened, in the past tense (``received``, ``sent``, ``ended``,
-``broke``), and asks what is wanted (``wants_input``, ``wants_output``, ``shutdown_due``, ``finished``).
+a byte and never a socket, so it does not matter to it how they are moved. A ``Relay`` is the one or two lanes of a
+conversation. Whoever moves the bytes tells them what happened (``add``, ``take``, ``end``; ``ended``, ``broke``, ``reset``) and
+asks what is wanted (``wants_input``, ``wants_output``, ``shutdown_due``, ``finished``).
 
 The rules are those of OpenBSD's nc, in its order: an input that is over and a buffer that is empty end a lane; a full
 buffer stops its source; a sink that is gone stops its source for good. And one more: an end of input is passed on (half
@@ -194,8 +194,3 @@ class Relay:
     def finished(self) -> bool:
         """True when nothing will move any more."""
         return all(lane.over for lane in self.lanes)
-
-    @property
-    def in_order(self) -> bool:
-        """True when every lane finished by itself: all that was received was handed over."""
-        return all(lane.state is State.FINISHED for lane in self.lanes)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import sys
 import threading
 from collections.abc import Iterable
 from itertools import zip_longest
@@ -26,7 +27,7 @@ class Resolution:
     """A look-up under way.
 
     Attributes:
-        fd: readable when it is over.
+        fd: readable when it is over; None where it is over already: Windows, whose select(2) takes no pipes, has to wait.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Resolution:
             type, proto: as for ``socket.getaddrinfo``; they keep each address from coming once for every type.
             numeric: ask no name server (``-n``).
         """
+        self.fd: int | None
         self.fd, self._done = os.pipe()
         self._answer: list[Resolved] | Exception = []
         flags = socket.AI_NUMERICHOST if numeric else 0
@@ -54,6 +56,11 @@ class Resolution:
             finally:
                 os.close(self._done)
 
+        if sys.platform == "win32":
+            look_up()
+            os.close(self.fd)
+            self.fd = None
+            return
         try:
             threading.Thread(target=look_up, name="getaddrinfo", daemon=True).start()
         except RuntimeError as error:  # no thread can be had: pthread_create(3) gives EAGAIN and nothing else for that
@@ -66,7 +73,8 @@ class Resolution:
         Raises:
             OSError: ``socket.gaierror`` in most cases. UnicodeError: a label that IDNA refuses.
         """
-        os.close(self.fd)
+        if self.fd is not None:
+            os.close(self.fd)
         if isinstance(self._answer, Exception):
             raise self._answer
         return self._answer

@@ -1015,6 +1015,11 @@ class Meaning(NamedTuple):
     text: str
     hint: str | None
 
+    @property
+    def line(self) -> str:
+        """Both in one line."""
+        return f"{self.text}; {self.hint}" if self.hint else self.text
+
 
 class Facts(NamedTuple):
     """What is known about the call that failed."""

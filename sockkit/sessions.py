@@ -32,7 +32,7 @@ from sockkit.events import (
     Side,
     Urgent,
 )
-from sockkit.loop import ERROR, HANGUP, READ, URGENT, WRITE, Loop, Timer, hung_up
+from sockkit.loop import ERROR, HANGUP, READ, URGENT, WRITE, Loop, Silence, Timer, hung_up
 from sockkit.relay import Lane, Relay, State
 from sockkit.stdio import LocalEnd
 from sockkit.text import TerminalEscaper
@@ -115,7 +115,7 @@ class Carrier:
     @property
     def hungry(self) -> bool:
         """The source should be read."""
-        return self._pending is None and self.lane.state is State.OPEN
+        return self._pending is None and self.lane.wants_input
 
     @property
     def totals(self) -> tuple[int, int]:
@@ -185,16 +185,19 @@ class Carrier:
             self._hand_over(self._pending)
 
     def flush(self, last: bytes) -> None:
-        """The source has ended; ``last`` is what the transform still held."""
-        if last and self._pending is None and not self.lane.over:
-            try:
-                self._write(last)
-            except OSError:
-                pass
+        """The source has ended; ``last`` is what the transform still held. Where it does not fit any more, that is said."""
+        if not last:
+            return
+        try:
+            left = len(last) if self._pending is not None else len(last) - self._write(last)
+        except OSError:
+            left = len(last)
+        if left:
+            self.session.lose_last(left)
 
 
 class Messages:
-    """One lane that keeps boundaries: each message is handed over by one call, whole or not at all.
+    """One lane that keeps boundaries: each message is handed over by one call, whole (in parts only where the sink is a stream).
 
     Its lane counts messages; bytes are counted here.
 
@@ -209,7 +212,6 @@ class Messages:
         "_partial",
         "_queue",
         "_read",
-        "_rest",
         "_write",
         "lane",
         "lines",
@@ -248,12 +250,11 @@ class Messages:
         self._message_sink = message_sink
         self._queue: deque[bytes | memoryview] = deque()
         self._partial = b""  # the beginning of a line
-        self._rest = 0  # bytes of the message in front that a byte sink has taken
 
     @property
     def hungry(self) -> bool:
         """The source should be read."""
-        return not self._queue and self.lane.state is State.OPEN
+        return not self._queue and self.lane.wants_input
 
     @property
     def totals(self) -> tuple[int, int]:
@@ -276,9 +277,9 @@ class Messages:
                 self.drain()
             self.session.source_ended(self)
             return False
-        if size > len(self._buffer):
+        if syscalls.was_cut(size, len(self._buffer)) and self.lane.source is Side.REMOTE:
             self.session.cut(size, len(self._buffer))
-            size = len(self._buffer)
+            size = min(size, len(self._buffer))
         chunk = bytes(self._buffer[:size])
         if self.told_received is not None:
             self.told_received(self.received, size, chunk)
@@ -323,12 +324,6 @@ class Messages:
             queue.popleft()
             if not self.lane.over:
                 self.lane.take(1)
-
-    def flush(self, last: bytes) -> None:
-        """See ``Carrier.flush``."""
-        if last:
-            self._queue.append(last)
-            self.drain()
 
 
 class Session:
@@ -389,10 +384,10 @@ class Session:
         self._dropped_before = 0 if connected else syscalls.datagrams_dropped(self.env, sock) or 0
         self._mask = -1
         self._hangup = False
-        self._grace: Timer | None = None
+        self._grace: Silence | Timer | None = None
         self._pause = 0.001
-        self._idle: Timer | None = None
-        self._reply: Timer | None = None
+        self._idle: Silence | None = None
+        self._reply: Silence | None = None
         self._escaper: TerminalEscaper | None = None
         self.inbound: Carrier | Messages
         self.outbound: Carrier | Messages | None = None
@@ -415,14 +410,18 @@ class Session:
         else:
             self.inbound = Carrier(self, relay.inbound, read, write)
         if self.sink is not None and self.sink.terminal and not settings.raw:
-            self._escaper = TerminalEscaper()
-            self.inbound.transform = self._escaper.feed
+            escaper = TerminalEscaper()
+            if messages:
+                self.inbound.transform = lambda data: escaper.feed(data) + escaper.flush()  # a message is whole
+            else:
+                self._escaper = escaper
+                self.inbound.transform = escaper.feed
         if relay.outbound is not None:
             assert self.source is not None and self.source.read is not None
             write = syscalls.sender(env, sock)
             if messages:
                 outbound = Messages(
-                    self, relay.outbound, self.source.read, write, limit=MESSAGE_SIZE, message_sink=True
+                    self, relay.outbound, self.source.read, write, limit=message_size(settings), message_sink=True
                 )
                 outbound.lines = settings.lines
                 self.outbound = outbound
@@ -587,7 +586,7 @@ class Session:
 
     def _flush_escaper(self, carrier: Carrier | Messages) -> None:
         """Half a character at the end, however it ended, is shown as the bytes that it is."""
-        if self._escaper is not None and carrier is self.inbound:
+        if self._escaper is not None and carrier is self.inbound and isinstance(carrier, Carrier):
             carrier.flush(self._escaper.flush())
 
     def _peer_end(self) -> str:
@@ -609,46 +608,35 @@ class Session:
 
     def _await_input(self, lane: Lane) -> None:
         """The peer has ended; our input may still have something for it. An idle one is not waited for for ever."""
-        seen = lane.received
+        wait = self.settings.after_end
 
-        def check() -> None:
-            if lane.over or self.closed:
+        def over() -> None:
+            if lane.over:
                 return
-            if lane.received == seen and not lane.wants_output:
-                self._note(
-                    Level.INFO, f"the peer ended; our input was still open, idle for {self.settings.after_end:g} s"
-                )
-                lane.end()
-                self.update()
-            else:
+            if lane.wants_output:  # it is the peer that is slow
                 self._await_input(lane)
+                return
+            self._note(Level.INFO, f"the peer ended; our input was still open, idle for {wait:g} s")
+            lane.end()
+            self.update()
 
-        self._grace = self.loop.later(self.settings.after_end, check)
+        self._grace = Silence(self.loop, wait, lambda: (lane.received, lane.sent), over)
 
     def _await_reply(self) -> None:
         """Datagrams have no end: after our input's, replies are waited for until none came for a while."""
-        wait, lane, clock = self.settings.reply_wait, self.inbound.lane, self.env.clock
+        wait, lane = self.settings.reply_wait, self.inbound.lane
         if self._idle is not None and self.settings.idle_timeout is not None:
             # `-u -w 1`, as in every netcat: here the silence is the end, not a failure.
             self._idle.cancel()
             wait = min(wait, self.settings.idle_timeout)
-        seen, since = lane.received, clock()
 
-        def check() -> None:
-            nonlocal seen, since
-            if self.closed:
-                return
-            if lane.received != seen:
-                seen, since = lane.received, clock()
-            elif clock() - since >= wait:
-                if wait:
-                    self._note(Level.INFO, f"no reply for {wait:g} s after the end of input: done")
-                lane.end()
-                self.update()
-                return
-            self._reply = self.loop.later(wait / 10, check)
+        def over() -> None:
+            if wait:
+                self._note(Level.INFO, f"no reply for {wait:g} s after the end of input: done")
+            lane.end()
+            self.update()
 
-        self._reply = self.loop.later(wait / 10, check)
+        self._reply = Silence(self.loop, wait, lambda: lane.received, over)
 
     def source_failed(self, carrier: Carrier | Messages, error: OSError) -> None:
         """Reading was refused: the connection is gone, or our input cannot be read."""
@@ -692,6 +680,11 @@ class Session:
         elif lost:
             self.env.observer(Lost(self.env.clock(), self.number, lost, why))
 
+    def lose_last(self, size: int) -> None:
+        """The escaped rest of a character did not reach the terminal."""
+        self.failed = True
+        self.env.observer(Lost(self.env.clock(), self.number, size, "the last, incomplete character was not shown"))
+
     def _meaning(self, operation: str, error: OSError) -> str | None:
         """What the refusal of a datagram means, and what to try. (Of a connection it was said at its beginning.)"""
         if self.connected:
@@ -702,7 +695,7 @@ class Session:
         found = rules.meaning(operation, name, family=self.sock.family, type=type, address=self.peer or None)
         if found is None:
             return None
-        return f"{found.text}; {found.hint}" if found.hint else found.text
+        return found.line
 
     @property
     def _counts_messages(self) -> bool:
@@ -731,23 +724,12 @@ class Session:
             self.env.observer(Urgent(self.env.clock(), self.number, Direction.RECEIVED, data))
 
     def _watch_idleness(self, limit: float) -> None:
-        """Something must move within ``limit`` seconds. Looked at four times in that time: no clock on the hot path."""
-        seen = self._moved()
-        since = self.env.clock()
+        """Something must move within ``limit`` seconds."""
 
-        def check() -> None:
-            nonlocal seen, since
-            if self.closed:
-                return
-            moved = self._moved()
-            if moved != seen:
-                seen, since = moved, self.env.clock()
-            elif self.env.clock() - since >= limit:
-                self.fail("idle timeout", TimeoutError(errno.ETIMEDOUT, f"nothing moved for {limit:g} s"))
-                return
-            self._idle = self.loop.later(limit / 4, check)
+        def over() -> None:
+            self.fail("idle timeout", TimeoutError(errno.ETIMEDOUT, f"nothing moved for {limit:g} s"))
 
-        self._idle = self.loop.later(limit / 4, check)
+        self._idle = Silence(self.loop, limit, self._moved, over)
 
     def _moved(self) -> tuple[int, int | None]:
         # What the kernel holds counts too: a slow peer that takes megabytes of it is not idle.
@@ -838,6 +820,11 @@ class Session:
 
     def _note(self, level: Level, text: str) -> None:
         self.env.observer(Note(self.env.clock(), self.number, level, text))
+
+
+def message_size(settings: Settings) -> int:
+    """How much of a byte stream becomes one message at most: with CRLF each byte may become two."""
+    return MESSAGE_SIZE // 2 if settings.crlf else MESSAGE_SIZE
 
 
 def dropped_text(count: int) -> str:

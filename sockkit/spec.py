@@ -143,7 +143,6 @@ def _completer(space: str) -> Callable[[str], list[tuple[str, str]]]:
 
 
 FLAG = Kind()
-TEXT = Kind("TEXT")
 SECONDS = Kind("S", _seconds)
 MODE = Kind("MODE", _octal)
 FAMILY = Kind("F", str, _completer("FAMILIES"))

@@ -86,7 +86,7 @@ def open_output(env: Env) -> LocalEnd:
     terminal = os.isatty(fd)
     if stat.S_ISSOCK(mode) and syscalls.DONTWAIT:
         return LocalEnd(fd, None, syscalls.socket_writer(env, fd), False, False, None)
-    if (stat.S_ISFIFO(mode) or terminal) and hasattr(os, "get_blocking") and os.get_blocking(fd):
+    if (stat.S_ISFIFO(mode) or terminal) and hasattr(os, "O_NONBLOCK") and os.get_blocking(fd):
         try:
             flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
             opened = os.open(f"/proc/self/fd/{fd}", flags)
@@ -94,11 +94,3 @@ def open_output(env: Env) -> LocalEnd:
             return LocalEnd(fd, None, syscalls.file_writer(env, fd, PIPE_BUF), terminal, False, None)
         return LocalEnd(opened, None, syscalls.file_writer(env, opened), terminal, False, opened)
     return LocalEnd(fd, None, syscalls.file_writer(env, fd), terminal, not _waited_for(fd), None)
-
-
-def is_socket(fd: int) -> bool:
-    """True if the descriptor is open and a socket."""
-    try:
-        return stat.S_ISSOCK(os.fstat(fd).st_mode)
-    except OSError:
-        return False

@@ -59,13 +59,21 @@ def observed(
     arguments: Callable[[], tuple[object, ...]],
     call: Callable[[], T],
     show: Callable[[T], object] | None = None,
+    quiet: tuple[type[Exception], ...] = (),
 ) -> T:
-    """Make a call and tell the observer of it, if it asked to be told. ``show`` makes its result readable."""
+    """Make a call and tell the observer of it, if it asked to be told.
+
+    Args:
+        show: makes the result readable.
+        quiet: exceptions that are no outcome: BlockingIOError where the loop asks again when there is one.
+    """
     if not env.interest & Interest.CALLS:
         return call()
     begun = env.clock()
     try:
         result = call()
+    except quiet:
+        raise
     except Exception as error:
         env.observer(Call(begun, name, fd, arguments(), None, error, env.clock() - begun))
         raise
@@ -212,19 +220,12 @@ def listen(env: Env, sock: socket.socket, backlog: int | None = None) -> None:
 
 def accept(env: Env, sock: socket.socket) -> tuple[socket.socket, Address]:
     """accept(2). The new socket copies the listener's ``proto`` attribute, and is close-on-exec."""
-    if not env.interest & Interest.CALLS:
-        return sock.accept()
     fd = sock.fileno()
-    begun = env.clock()
-    try:
-        new, address = sock.accept()
-    except OSError as error:
-        if not isinstance(error, BlockingIOError):
-            env.observer(Call(begun, "accept", fd, (fd,), None, error, env.clock() - begun))
-        raise
-    peer = format_address(sock.family, address)
-    env.observer(Call(begun, "accept", fd, (fd, peer), new.fileno(), None, env.clock() - begun))
-    return new, address
+
+    def show(result: tuple[socket.socket, Address]) -> object:
+        return f"{result[0].fileno()}, {format_address(sock.family, result[1])}"
+
+    return observed(env, "accept", fd, lambda: (fd,), sock.accept, show, (BlockingIOError,))
 
 
 def connect(env: Env, sock: socket.socket, address: Address) -> None:
@@ -259,20 +260,23 @@ def peer_address(env: Env, sock: socket.socket) -> Address:
 
 
 def not_blocking(env: Env, sock: socket.socket) -> None:
-    """fcntl O_NONBLOCK. Only for sockets that are ours: the flag belongs to the open file, not to the descriptor."""
+    """O_NONBLOCK, by the ioctl that Python uses. Only for sockets that are ours: the flag belongs to the open file, not to the descriptor."""
     fd = sock.fileno()
-    observed(env, "fcntl", fd, lambda: (fd, "F_SETFL", "O_NONBLOCK"), lambda: sock.setblocking(False))
+    observed(env, "ioctl", fd, lambda: (fd, "FIONBIO", 1), lambda: sock.setblocking(False))
 
 
 def blocking(env: Env, sock: socket.socket) -> None:
-    """fcntl O_NONBLOCK off, as it was."""
+    """O_NONBLOCK off, as it was."""
     fd = sock.fileno()
-    observed(env, "fcntl", fd, lambda: (fd, "F_SETFL", "0"), lambda: sock.setblocking(True))
+    observed(env, "ioctl", fd, lambda: (fd, "FIONBIO", 0), lambda: sock.setblocking(True))
 
 
 def is_blocking(sock: socket.socket) -> bool:
     """The O_NONBLOCK of the descriptor, which Python's object may not know of."""
-    return os.get_blocking(sock.fileno()) if hasattr(os, "get_blocking") else sock.getblocking()
+    try:
+        return os.get_blocking(sock.fileno())
+    except (AttributeError, OSError):  # Windows: its sockets are no descriptors of the C library
+        return sock.getblocking()
 
 
 # ---- options
@@ -338,9 +342,11 @@ def datagrams_dropped(env: Env, sock: socket.socket) -> int | None:
 
 def answers(env: Env, family: int, type: int, address: Address) -> bool:
     """True if somebody listens there: the only sure way to tell a live Unix socket from a stale path is to connect."""
-    sock = socket.socket(family, type)
+    sock = observed(
+        env, "socket", None, lambda: (family, type), lambda: socket.socket(family, type), lambda new: new.fileno()
+    )
     try:
-        sock.setblocking(False)
+        not_blocking(env, sock)
         connect(env, sock, address)
     except BlockingIOError:
         return True
@@ -399,6 +405,12 @@ def receive_queue(env: Env, sock: socket.socket) -> int | None:
 
 # ---- data: functions that are chosen once for a conversation
 
+
+def was_cut(size: int, room: int) -> bool:
+    """True if a message of ``size`` did not fit. Where MSG_TRUNC does not tell the true length, filling the room counts."""
+    return size > room or (size == room and not TRUNC)
+
+
 Read = Callable[[memoryview], int]
 """Fills the front of a buffer; returns how much. Raises BlockingIOError where nothing is there yet."""
 Write = Callable[["memoryview | bytes"], int]
@@ -408,20 +420,7 @@ Write = Callable[["memoryview | bytes"], int]
 def _watched(env: Env, name: str, fd: int, call: Callable[[Any], int]) -> Callable[[Any], int]:
     if not env.interest & Interest.CALLS:
         return call
-
-    def watched(data: Any) -> int:
-        begun = env.clock()
-        try:
-            result = call(data)
-        except BlockingIOError:
-            raise  # not an outcome: the loop asks again when there is one
-        except OSError as error:
-            env.observer(Call(begun, name, fd, (fd, len(data)), None, error, env.clock() - begun))
-            raise
-        env.observer(Call(begun, name, fd, (fd, len(data)), result, None, env.clock() - begun))
-        return result
-
-    return watched
+    return lambda data: observed(env, name, fd, lambda: (fd, len(data)), lambda: call(data), None, (BlockingIOError,))
 
 
 def receiver(env: Env, sock: socket.socket) -> Read:
@@ -454,20 +453,14 @@ def from_receiver(env: Env, sock: socket.socket) -> Callable[[memoryview], tuple
         return lambda buffer: receive_from(buffer, 0, flags)
     fd = sock.fileno()
 
-    def watched(buffer: memoryview) -> tuple[int, Address]:
-        begun = env.clock()
-        try:
-            size, address = receive_from(buffer, 0, flags)
-        except BlockingIOError:
-            raise
-        except OSError as error:
-            env.observer(Call(begun, "recvfrom", fd, (fd, len(buffer)), None, error, env.clock() - begun))
-            raise
-        sender = format_address(sock.family, address)
-        env.observer(Call(begun, "recvfrom", fd, (fd, len(buffer), sender), size, None, env.clock() - begun))
-        return size, address
+    def show(result: tuple[int, Address]) -> object:
+        return f"{result[0]}, {format_address(sock.family, result[1])}"
 
-    return watched
+    def receive(buffer: memoryview) -> tuple[int, Address]:
+        call: Callable[[], tuple[int, Address]] = lambda: receive_from(buffer, 0, flags)
+        return observed(env, "recvfrom", fd, lambda: (fd, len(buffer)), call, show, (BlockingIOError,))
+
+    return receive
 
 
 def to_sender(env: Env, sock: socket.socket) -> Callable[[memoryview | bytes, Address], int]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -92,6 +93,7 @@ VOLATILE = (
     (r"\b(127\.0\.0\.1|\[::1\]|0\.0\.0\.0|::1?|localhost)([: ])\d{4,5}\b", r"\1\2[...]"),
     (r"in \d+\.\d+ s", "in [...] s"),
     (r"<\d+ us>", "<[...] us>"),
+    (r"(works here, nearest first \(tried just now\):\n(?:  .*\n){2})(?:  .*\n)+", r"\1[...]\n"),
     (r"(?m)^([*=<>x!]) +\d+\.\d{4} ", r"\1 [...] "),
 )
 """What differs from run to run, in outputs that this module writes."""
@@ -142,7 +144,7 @@ def reference() -> str:
             lines.append(f"| {names_} | {row.group} | {row.help.replace('|', chr(92) + '|')} |")
     lines += ["", "## Addresses", "", "| family | syntax | examples |", "|---|---|---|"]
     for address in ADDRESS_FAMILIES:
-        shown = ", ".join(f"`{example}`" for example in address.examples)
+        shown = ", ".join(f"`{shlex.join(example)}`" for example in address.examples)
         lines.append(f"| {address.name} | `{address.syntax.replace('|', chr(92) + '|')}` | {shown} |")
     for title, space in (
         ("Families", names.FAMILIES),

@@ -135,7 +135,7 @@ def test_each_call_has_its_home(made: set[str], home: str) -> None:
 
 def test_nobody_sleeps() -> None:
     found = [(module, line) for module, tree in SOURCES.items() for name, line in calls(tree) if name.endswith("sleep")]
-    assert found == []
+    assert {module for module, _ in found} <= {"loop"}, found  # select(2) on Windows cannot wait for nothing
 
 
 # ---- what a run loads

@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import os
+import pty
 import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from tests.harness import Process, Server, has_family, listener, need, needs_linux, needs_unix, receive_all, run
+from tests.harness import (
+    ENVIRONMENT,
+    SOCKKIT,
+    Process,
+    Server,
+    has_family,
+    listener,
+    need,
+    needs_linux,
+    needs_unix,
+    on_terminal,
+    receive_all,
+    run,
+)
 
 
 @needs_linux
@@ -255,3 +270,139 @@ def test_crlf_counts_what_went_out() -> None:
         result = run("connect", "-C", "-v", "127.0.0.1", str(server.port), stdin=b"a\nb\n")
         assert result.out == b"a\r\nb\r\n"
         assert "closed: received 6 bytes, sent 6 bytes" in result.said
+
+
+# ---- what a second reading found
+
+
+@needs_unix
+def test_half_a_character_at_the_end_of_a_message_is_shown_on_a_terminal(tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    with listener(socket.AF_UNIX, socket.SOCK_SEQPACKET, path) as server:
+
+        def peer() -> None:
+            sock, _ = server.accept()
+            with sock:
+                sock.send(b"abc\xc3")
+                sock.send(b"\xa9d\n")
+
+        thread = threading.Thread(target=peer)
+        thread.start()
+        screen = on_terminal("connect", "-U", "--type", "SEQPACKET", path)
+        thread.join()
+    assert screen.status == 0
+    assert rb"abc\xc3\xa9d" in screen.shown
+
+
+def test_long_timeouts_are_taken() -> None:
+    with Server("--idle-timeout", "999999999", "--once") as server:
+        result = run("connect", "--connect-timeout", "3000000", "127.0.0.1", str(server.port), stdin=b"x")
+        assert result == (0, b"x", b"")
+
+
+@needs_linux
+def test_a_server_outlives_the_terminal_of_its_story() -> None:
+    master, terminal = pty.openpty()
+    process = subprocess.Popen(
+        ["sh", "-c", "trap '' HUP; exec \"$@\"", "-", *SOCKKIT, "serve", "--port", "0", "--ready-fd", "1"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=terminal,
+        env=ENVIRONMENT,
+    )
+    try:
+        os.close(terminal)
+        assert process.stdout is not None
+        port = int(process.stdout.readline().rpartition(b":")[2])
+        os.close(master)
+        for _ in range(2):
+            with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+                client.sendall(b"x")
+                client.shutdown(socket.SHUT_WR)
+                assert receive_all(client) == b"x"
+    finally:
+        process.terminate()
+        process.wait(30)
+        if process.stdout is not None:
+            process.stdout.close()
+    assert process.returncode == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("arguments", [["-4"], ["-U"], ["-s", "127.0.0.1"], ["-p", "4000"]])
+def test_what_is_for_a_new_socket_is_refused_for_a_lent_one(arguments: list[str]) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        result = run("connect", "--fileno", str(ours.fileno()), *arguments, pass_fds=(ours.fileno(),))
+    assert result.status == 2 and arguments[0] in result.said and "--fileno" in result.said
+
+
+def test_options_of_a_lent_connected_socket_are_set() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.shutdown(socket.SHUT_WR)
+        fd = ours.fileno()
+        result = run("connect", "--fileno", str(fd), "--set", "SO_RCVBUF=9000", "-v", pass_fds=(fd,))
+        assert result.status == 0 and "SO_RCVBUF: was " in result.said
+        assert ours.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) in (9000, 18000)
+
+
+def test_a_socket_that_is_stdin_is_not_conversed_over() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        result = run("connect", "--fileno", "0", stdin=ours.fileno())
+        assert result.status == 2 and "stdin or stdout" in result.said
+
+
+@needs_linux
+def test_bad_input_is_status_2_though_nobody_hears_it() -> None:
+    for redirection in ("2>/dev/full", "2>&-"):
+        command = f'exec "$@" {redirection}'
+        for words in (["probe", "--nope"], ["--nope"], ["frobnicate"]):
+            done = subprocess.run(["sh", "-c", command, "-", *SOCKKIT, *words], env=ENVIRONMENT, check=False)
+            assert done.returncode == 2, (redirection, words)
+
+
+@needs_linux
+def test_no_descriptor_left_is_not_called_a_failed_write() -> None:
+    program = (
+        "import resource, time, sockkit.cli, sockkit.commands.serve, sockkit.render.plain\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (4, 4))\n"
+        "sockkit.cli.main(['serve', '--port', '0'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "sockkit: serve: Too many open files [EMFILE 24]\n"
+
+
+def test_datagrams_with_crlf_still_fit() -> None:
+    with listener(type=socket.SOCK_DGRAM) as peer:
+        port = str(peer.getsockname()[1])
+        data = b"x\n" * 30_000
+        result = run("connect", "-u", "-C", "--reply-wait", "0", "127.0.0.1", port, stdin=data)
+        assert result == (0, b"", b"")
+        received = b""
+        while len(received) < len(data) * 3 // 2:
+            received += peer.recv(65536)
+    assert received == data.replace(b"\n", b"\r\n")
+
+
+@needs_unix
+def test_a_lent_unix_socket_waits_for_room_in_the_queue(tmp_path: Path) -> None:
+    path = str(tmp_path / "full")
+    with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as lent:
+        server.bind(path)
+        server.listen(0)
+        waiting = []
+        try:
+            while True:
+                sock = socket.socket(socket.AF_UNIX)
+                waiting.append(sock)
+                sock.setblocking(False)
+                sock.connect(path)
+        except BlockingIOError:
+            pass
+        fd = lent.fileno()
+        result = run("connect", "-w", "0.3", "--fileno", str(fd), path, pass_fds=(fd,))
+        for sock in waiting:
+            sock.close()
+    assert result.status == 1 and "timed out after 0.3 s" in result.said

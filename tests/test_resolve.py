@@ -56,7 +56,7 @@ def names(tmp_path: Path) -> Callable[..., list[str]]:
 
 def answer(look_up: Resolution) -> list[Resolved]:
     """What a look-up found."""
-    assert select.select([look_up.fd], [], [], TIMEOUT)[0]
+    assert look_up.fd is not None and select.select([look_up.fd], [], [], TIMEOUT)[0]
     return look_up.result()
 
 

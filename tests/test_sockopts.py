@@ -589,7 +589,7 @@ def hidden(more: str = "") -> tuple[dict[str, int | None], str]:
         capture_output=True,
         check=True,
         text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), os.environ.get("PYTHONPATH", "")))},
     )
     return json.loads(done.stdout), done.stderr
 
@@ -627,7 +627,7 @@ def test_import_is_cheap() -> None:
         capture_output=True,
         check=True,
         text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), os.environ.get("PYTHONPATH", "")))},
     )
     assert done.stdout.split() == ["sockkit.sockopts"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from typing import Any, NamedTuple
 
@@ -138,9 +139,8 @@ class _Call:
     def over_descriptor(self, fileno: str) -> Exit:
         """Converse over a socket that was lent to us; connect it first if it is not connected."""
         plan, env = self.plan, self.env
-        for given, flag in ((plan.ipv4, "-4"), (plan.ipv6, "-6"), (plan.unix, "-U"), (plan.udp, "-u")):
-            if given:
-                raise UsageError(f"{flag} makes a socket, --fileno adopts one: give one", option=flag)
+        source = ((plan.source is not None, "-s"), (plan.source_port is not None, "-p"))
+        plan.check_fileno(env, stdio=not plan.zero, others=source)
         spec = plan.socket_spec()
         try:
             sock = syscalls.make(env, spec)
@@ -155,6 +155,7 @@ class _Call:
                         f"fd {fileno} is connected already, to {self._peer_text(sock)}: leave the address out",
                         option="--fileno",
                     )
+                apply_settings(env, sock, self.options, "BEFORE_BIND", "BEFORE_CONNECT", "ANY")
                 if not connected:
                     self._connect_lent(loop, sock, fileno)
                 return self._converse(loop, sock, own=False)
@@ -173,15 +174,11 @@ class _Call:
         target = addresses.parse_target(self.plan.address, family=sock.family)
         if target.address is None:
             raise UsageError("with --fileno the address must be a number, not a name", option="ADDRESS")
-        apply_settings(self.env, sock, self.options, "BEFORE_BIND", "BEFORE_CONNECT", "ANY")
         blocking = syscalls.is_blocking(sock)
         try:
             if blocking:
                 syscalls.not_blocking(self.env, sock)
-            try:
-                syscalls.connect(self.env, sock, target.address)
-            except BlockingIOError:
-                self._await_connection(loop, sock)
+            self._connect_within(loop, sock, target.address)
         except OSError as error:
             tip = hint("connect", error, sock.family, sock.type, target.address)
             raise SystemRefusal(f"connect to {target.text}", error, hint=tip) from error
@@ -189,27 +186,41 @@ class _Call:
             if blocking:
                 syscalls.blocking(self.env, sock)
 
-    def _await_connection(self, loop: Loop, sock: socket.socket) -> None:
-        """Wait until a connect that is under way has ended. Raises OSError: refused, or our timeout; Signalled."""
-        done = False
+    def _connect_within(self, loop: Loop, sock: socket.socket, address: Any) -> None:
+        """connect(2) within our timeout. Raises OSError: refused, or timed out; Signalled."""
+        late = False
 
-        def on_ready(mask: int) -> None:
-            nonlocal done
-            done = True
+        def on_timeout() -> None:
+            nonlocal late
+            late = True
             loop.stop()
 
-        deadline = loop.later(self.timeout, loop.stop)
-        loop.watch(sock.fileno(), WRITE, on_ready)
-        loop.run()
-        loop.forget(sock.fileno())
+        deadline = loop.later(self.timeout, on_timeout)
+        while True:
+            try:
+                syscalls.connect(self.env, sock, address)
+                break
+            except BlockingIOError as error:
+                if error.errno != errno.EAGAIN:
+                    loop.wait_for(sock.fileno(), WRITE)
+                    refused = (
+                        None if late else syscalls.pending_error(self.env, sock)
+                    )  # of the connect that we asked for
+                else:
+                    # A Unix socket whose accept queue is full, and nothing tells when it no longer is.
+                    loop.later(0.05, loop.stop)
+                    loop.run()
+                    if loop.signal is None and not late:
+                        continue
+                    refused = None
+                if loop.signal is not None:
+                    raise Signalled(loop.signal) from None
+                if late:
+                    raise timed_out(self.timeout) from error
+                if refused is not None:
+                    raise refused from None
+                break
         deadline.cancel()
-        if loop.signal is not None:
-            raise Signalled(loop.signal)
-        if not done:
-            raise timed_out(self.timeout)
-        error = syscalls.pending_error(self.env, sock)  # of the connect that we asked for
-        if error is not None:
-            raise error
 
     def _parse_source(self, target: addresses.Target) -> _Source:
         plan = self.plan
@@ -322,7 +333,7 @@ class _Call:
 
     def _converse(self, loop: Loop, sock: socket.socket, *, own: bool) -> Exit:
         env, plan, settings = self.env, self.plan, self.settings
-        kind = syscalls.base_type(sock.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE))
+        kind = syscalls.base_type(syscalls.identity(env, sock).type or sock.type)
         peer = self._peer_text(sock)
         if plan.zero:
             env.observer(Opened(env.clock(), 1, peer, local_text(env, sock)))

@@ -121,6 +121,24 @@ class EndpointPlan(Plan):
         if self.lines and self.fileno is None and type == socket.SOCK_STREAM:
             raise UsageError("a stream keeps no boundaries: --lines is for datagrams (-u)", option="--lines")
 
+    def check_fileno(self, env: Env, *, stdio: bool, others: Sequence[tuple[bool, str]] = ()) -> None:
+        """Refuse what means nothing for a socket that is lent.
+
+        Args:
+            stdio: stdin and stdout are needed for payload.
+            others: (given, flag) of further options that make a socket.
+
+        Raises:
+            UsageError: one of those, or a socket that is our stdin or stdout.
+        """
+        own = ((self.ipv4, "-4"), (self.ipv6, "-6"), (self.unix, "-U"), (self.udp, "-u"))
+        for given, flag in (*own, *others):
+            if given:
+                raise UsageError(f"{flag} is for a socket that is made, --fileno adopts one: give one", option=flag)
+        if stdio and self.socket_spec().fileno in (env.stdin, env.stdout):
+            text = f"{self.fileno} is stdin or stdout here: lend the socket as 3 or more"
+            raise UsageError(text, option="--fileno")
+
     def spec_for(self, family: int) -> SocketSpec:
         """The socket to make for an address of this family."""
         proto = None
@@ -206,19 +224,9 @@ def resolve(loop: Loop, target: Target, spec: SocketSpec, *, numeric: bool) -> l
     env = loop.env
     begun = env.clock()
     look_up = Resolution(target.host, target.port, target.family, kind, 0, numeric=numeric)
-    done = False
-
-    def on_ready(mask: int) -> None:
-        nonlocal done
-        done = True
-        loop.stop()
-
-    loop.watch(look_up.fd, READ, on_ready)
-    loop.run()
-    loop.forget(look_up.fd)
-    if loop.signal is not None:
-        raise Signalled(loop.signal)
-    if not done:
+    if look_up.fd is not None and not loop.wait_for(look_up.fd, READ):
+        if loop.signal is not None:
+            raise Signalled(loop.signal)
         raise TimeoutError("the name was not resolved in time")
     if not env.interest & Interest.CALLS:
         return look_up.result()
@@ -242,9 +250,7 @@ def hint(operation: str, error: Exception, family: int | None, type: int | None,
     text = format_address(family, address) if family is not None and address is not None else None
     name = errno_name(getattr(error, "errno", None))
     found = rules.meaning(operation, name, family=family, type=type, address=text, port=port)
-    if found is None:
-        return None
-    return f"{found.text}; {found.hint}" if found.hint else found.text
+    return None if found is None else found.line
 
 
 def creation_hint(spec: SocketSpec, error: Exception) -> str | None:

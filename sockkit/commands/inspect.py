@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import textwrap
 from typing import NamedTuple
@@ -128,7 +127,6 @@ def inspect(spec: SocketSpec, env: Env | None = None, settings: tuple[str, ...] 
 
 
 def _look(env: Env, spec: SocketSpec, sock: socket.socket, belief: Belief, kernel: Identity) -> Inspection:
-    fd = sock.fileno()
     family, type, proto = _known(kernel, belief)
     kind = syscalls.base_type(type)
     local, peer = syscalls.local_address(env, sock), syscalls.peer_address(env, sock)
@@ -155,13 +153,13 @@ def _look(env: Env, spec: SocketSpec, sock: socket.socket, belief: Belief, kerne
         kernel,
         addresses.format_address(family, local) if local is not None else None,
         addresses.format_address(family, peer) if peer is not None else None,
-        os.get_blocking(fd) if hasattr(os, "get_blocking") else sock.getblocking(),
+        syscalls.is_blocking(sock),
         sock.get_inheritable(),
         None if listening else syscalls.send_queue(env, sock),
         None if listening else syscalls.receive_queue(env, sock),
         listening,
         tuple(options),
-        tuple(_lies(belief, kernel, family, os.get_blocking(fd) if hasattr(os, "get_blocking") else None)),
+        tuple(_lies(belief, kernel, family, syscalls.is_blocking(sock))),
     )
 
 

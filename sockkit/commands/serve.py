@@ -27,7 +27,7 @@ from sockkit.events import Env, Failed, Level, Listening, Note, Totals
 from sockkit.loop import READ, Loop, ready
 from sockkit.relay import Relay
 from sockkit.sessions import BUFFER_SIZE, Session, Settings
-from sockkit.spec import ANY_PORT, MODE, choice, number, option, plan
+from sockkit.spec import ANY_PORT, MODE, SocketSpec, choice, number, option, plan
 
 TRANSIENT = frozenset(
     getattr(errno, name)
@@ -165,19 +165,20 @@ class _Server:
         if plan.fileno is not None:
             if plan.address or plan.port is not None:
                 raise UsageError("--fileno brings its own address: leave ADDRESS and --port out", option="--fileno")
-            spec = plan.socket_spec()
-            return self._adopt(spec.fileno or 0, f"adopt fd {plan.fileno}")
+            path = ((plan.replace, "--replace"), (plan.socket_mode is not None, "--socket-mode"))
+            plan.check_fileno(self.env, stdio=plan.mode == "pipe", others=path)
+            return self._adopt(plan.socket_spec(), f"adopt fd {plan.fileno}")
         if fds and not plan.address and plan.port is None:
             if len(fds) > 1:
                 text = f"the service manager passed {len(fds)} sockets: only the first, fd {fds[0]}, is served"
                 self.env.observer(Note(self.env.clock(), 0, Level.WARNING, text))
-            return self._adopt(fds[0], f"adopt fd {fds[0]} (LISTEN_FDS)")
+            return self._adopt(SocketSpec(fileno=fds[0]), f"adopt fd {fds[0]} (LISTEN_FDS)")
         return self._make(addresses.parse_target(plan.address, family=plan.family_number(), port=plan.port))
 
-    def _adopt(self, fileno: int, operation: str) -> socket.socket:
-        env, plan = self.env, self.plan
+    def _adopt(self, spec: SocketSpec, operation: str) -> socket.socket:
+        env, plan, fileno = self.env, self.plan, spec.fileno
         try:
-            sock = syscalls.make(env, plan.socket_spec()._replace(fileno=fileno))
+            sock = syscalls.make(env, spec)
         except OSError as error:
             raise SystemRefusal(operation, error, hint=hint("fileno", error, None, None)) from error
         self.lent = True
@@ -426,7 +427,7 @@ class _Server:
     def _open(self, sock: socket.socket, address: Any) -> None:
         self.count += 1
         if syscalls.DONTWAIT == 0:
-            sock.setblocking(False)
+            syscalls.not_blocking(self.env, sock)
         mode = self.plan.mode
         relay = (
             Relay.echo(BUFFER_SIZE)

@@ -75,6 +75,13 @@ class Story:
         """Write one line of the story."""
         raise NotImplementedError
 
+    def tell(self, text: str) -> None:
+        """Write to the story. Where nobody can read it any more, the payload still goes its way."""
+        try:
+            write(self.output.stderr, text.encode(self.encoding, "backslashreplace"))
+        except (OutputGone, SystemRefusal):
+            pass
+
     def report(self, event: Report) -> None:
         """Write a report."""
         raise NotImplementedError
@@ -95,10 +102,7 @@ class Plain(Story):
 
     def say(self, time: float, line: Line) -> None:
         """See ``Story``."""
-        try:
-            write(self.output.stderr, (self.spelt(time, line) + "\n").encode(self.encoding, "backslashreplace"))
-        except (OutputGone, SystemRefusal):
-            pass  # nobody reads the story: the payload still goes its way
+        self.tell(self.spelt(time, line) + "\n")
 
     def report(self, event: Report) -> None:
         """See ``Story``."""

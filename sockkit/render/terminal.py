@@ -11,7 +11,6 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from sockkit.errors import OutputGone
 from sockkit.events import Report, Section
 from sockkit.render import Output, Wish
 from sockkit.render.plain import Plain, Story, write
@@ -48,10 +47,7 @@ class Terminal(Story):
         text = Text(self.spelt(time, line), style=COLOURS[line.key])
         with self._console.capture() as capture:
             self._console.print(text, end="\n")
-        try:
-            write(self.output.stderr, capture.get().encode(self.encoding, "backslashreplace"))
-        except OutputGone:
-            pass
+        self.tell(capture.get())
 
     def report(self, event: Report) -> None:
         """See ``Story``."""
