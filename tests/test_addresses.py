@@ -39,11 +39,13 @@ OTHERS = [row for row in ADDRESS_FAMILIES if row.name not in {"INET", "INET6", "
 
 LOOPBACK_INTERFACE = next((name for _, name in socket.if_nameindex() if name in ("lo", "lo0")), None)
 
-needs_linux = pytest.mark.skipif(sys.platform not in ("linux", "android"), reason="abstract names are Linux only")
-needs_unix = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="socket has no AF_UNIX")
-needs_ipv6 = pytest.mark.skipif(not hasattr(socket, "AF_INET6"), reason="socket has no AF_INET6")
-needs_vsock = pytest.mark.skipif(VSOCK is None, reason="no AF_VSOCK on this platform")
-needs_lo = pytest.mark.skipif(LOOPBACK_INTERFACE is None, reason="no interface is called lo or lo0")
+needs_linux = pytest.mark.skipif(
+    sys.platform not in ("linux", "android"), reason="CANNOT: abstract names are Linux only"
+)
+needs_unix = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="CANNOT: socket has no AF_UNIX")
+needs_ipv6 = pytest.mark.skipif(not hasattr(socket, "AF_INET6"), reason="CANNOT: socket has no AF_INET6")
+needs_vsock = pytest.mark.skipif(VSOCK is None, reason="CANNOT: no AF_VSOCK on this platform")
+needs_lo = pytest.mark.skipif(LOOPBACK_INTERFACE is None, reason="CANNOT: no interface is called lo or lo0")
 
 
 def encodable(path: str) -> bool:
@@ -219,7 +221,7 @@ def test_what_is_no_literal(word: str) -> None:
 @pytest.mark.parametrize("row", ADDRESS_FAMILIES, ids=lambda row: row.name)
 def test_every_row_tells_the_truth(row: AddressFamily) -> None:
     if row.number is None:
-        pytest.skip(f"no AF_{row.name} on this platform")
+        pytest.skip(f"CANNOT: no AF_{row.name} on this platform")
     assert row.syntax
     assert row.examples
     for words in row.examples:
@@ -474,7 +476,7 @@ def test_long_paths(length: int, tmp_path: Path) -> None:
 @needs_unix
 def test_the_limit_counts_bytes() -> None:
     if not encodable("\u00e9"):
-        pytest.skip("file names are not Unicode in this locale")
+        pytest.skip("CANNOT: file names are not Unicode in this locale")
     assert parse_target(["/" + "\u00e9" * 50]).address
     assert "121 bytes" in str(refusal("/" + "\u00e9" * 60))
     assert str(addresses._SUN_PATH - 1) in str(refusal("/" + "\u00e9" * 60))

@@ -20,7 +20,7 @@ from sockkit.names import FAMILIES, PROTOCOLS, TYPES, Constant, Space, protocols
 
 ROOT = Path(__file__).parents[1]
 LINUX = sys.platform == "linux"
-on_linux = pytest.mark.skipif(not LINUX, reason="numbers and messages of Linux")
+on_linux = pytest.mark.skipif(not LINUX, reason="CANNOT: numbers and messages of Linux")
 
 SPACES = names._all_spaces()
 ROWS = [(space, row) for space in SPACES for row in space.constants()]
@@ -178,7 +178,7 @@ def test_iana_keywords(number: int, spellings: str) -> None:
 def test_the_system_agrees_on_protocol_numbers() -> None:
     file = Path("/etc/protocols")
     if not file.exists():
-        pytest.skip("no /etc/protocols")
+        pytest.skip("CANNOT: no /etc/protocols")
     compared = 0
     for line in file.read_text().splitlines():
         fields = line.partition("#")[0].split()
@@ -196,13 +196,13 @@ def test_the_system_agrees_on_protocol_numbers() -> None:
 def test_the_headers_agree() -> None:
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
-        pytest.skip("no C compiler to ask")
+        pytest.skip("CANNOT: no C compiler to ask")
     headers = ["sys/socket.h", "linux/netlink.h", "linux/if_ether.h", "linux/can.h", "linux/in6.h", "linux/atm.h"]
     headers += ["linux/nfc.h", "linux/phonet.h", "linux/pfkeyv2.h", "linux/kcm.h", "linux/if_pppox.h"]
     source = "".join(f"#if __has_include(<{header}>)\n#include <{header}>\n#endif\n" for header in headers)
     done = subprocess.run([compiler, "-E", "-dM", "-"], input=source, check=False, capture_output=True, text=True)
     if done.returncode:
-        pytest.skip(f"the C compiler lacks headers: {done.stderr[:200]}")
+        pytest.skip(f"CANNOT: the C compiler lacks headers: {done.stderr[:200]}")
     macros = {}
     for line in done.stdout.splitlines():
         _, name, *rest = line.split(maxsplit=2)
@@ -220,7 +220,7 @@ def test_the_headers_agree() -> None:
             compared += 1
             assert number == (socket.htons(defined) if isinstance(space, names.PacketSpace) else defined), row.name
     if not compared:
-        pytest.skip("no header to compare with")
+        pytest.skip("CANNOT: no header to compare with")
 
 
 @on_linux
@@ -321,7 +321,7 @@ def test_parts() -> None:
 def space_of(family: str) -> Space:
     number = names.family_number(family)
     if number is None:
-        pytest.skip(f"this platform has no AF_{family}")
+        pytest.skip(f"CANNOT: this platform has no AF_{family}")
     return protocols(number)
 
 

@@ -21,7 +21,7 @@ from sockkit import rules
 from sockkit.errors import errno_name
 
 LINUX = sys.platform == "linux"
-linux_only = pytest.mark.skipif(not LINUX, reason="these are Linux's checks")
+linux_only = pytest.mark.skipif(not LINUX, reason="CANNOT: these are Linux's checks")
 
 TYPES = (*range(12), 1 | rules.NONBLOCK, 2 | rules.CLOEXEC, 15, 0x21)
 PROTOS = (0, 1, 2, 6, 17, 58, 132, 136, 255, 256, 262, 263, 300)
@@ -67,7 +67,7 @@ def combinations() -> Iterator[tuple[int, int, int]]:
 def as_nobody(code: str, stdin: str = "") -> str:
     """What a program prints that becomes nobody first. Its interpreter starts as root: nobody may not reach it."""
     if not hasattr(os, "geteuid") or os.geteuid() != 0:
-        pytest.skip("only root can become nobody")
+        pytest.skip("CANNOT: only root can become nobody")
     command = [sys.executable, "-I", "-c", BECOME_NOBODY + code]
     done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
@@ -324,7 +324,7 @@ def test_rewrites_by_this_kernel(asked: tuple[int, int, int], expected: list[tup
         with socket.socket(*asked) as sock:
             got = identity(sock)
     except OSError as error:
-        pytest.skip(f"this kernel refuses {asked}: {error}")
+        pytest.skip(f"CANNOT: this kernel refuses {asked}: {error}")
     found = rules.rewrites(asked, got)
     assert [field for field, _ in found] == [field for field, _ in expected]
     for (_, text), (_, part) in zip(found, expected, strict=True):
@@ -369,7 +369,7 @@ def make() -> Iterator[Make]:
             try:
                 sock = stack.enter_context(socket.socket(*parameters))
             except OSError as error:
-                pytest.skip(f"no socket {parameters} here: {error}")
+                pytest.skip(f"CANNOT: no socket {parameters} here: {error}")
             return sock
 
         yield new
@@ -457,10 +457,10 @@ def test_broadcast_without_leave(make: Make, operation: str) -> None:
 def test_link_local_without_interface(make: Make, operation: str) -> None:
     sock = make(socket.AF_INET6, socket.SOCK_STREAM)
     call = getattr(sock, operation)
-    facts = {"family": socket.AF_INET6, "type": 1, "address": "[fe80::1]:9", "port": 9}
+    facts = {"family": socket.AF_INET6, "type": 1, "address": "[fe80::1]:40009", "port": 40009}
     if not LINUX:
-        pytest.skip("other systems answer differently")
-    found = explained(operation, lambda: call(("fe80::1", 9)), "EINVAL", **facts)
+        pytest.skip("CANNOT: other systems answer differently")
+    found = explained(operation, lambda: call(("fe80::1", 40009)), "EINVAL", **facts)
     assert "link-local" in found.text
     assert "fe80::1%eth0" in (found.hint or "")
 
@@ -490,7 +490,7 @@ def test_bind_twice(make: Make) -> None:
 @linux_only
 def test_a_low_port_as_nobody() -> None:
     if int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) <= 1:
-        pytest.skip("every port is free for everybody here")
+        pytest.skip("CANNOT: every port is free for everybody here")
     name = as_nobody(BIND_PORT_1).strip()
     found = rules.meaning("bind", name, family=2, type=1, address=LOOPBACK, port=1)
     assert found is not None
@@ -565,7 +565,7 @@ def test_options(make: Make) -> None:
     explained("setsockopt", lambda: sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"none!"), "ENOENT")
 
 
-@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets")
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="CANNOT: no Unix sockets")
 def test_unix_paths(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # the whole path may be longer than an address takes
     unix = socket.AF_UNIX
@@ -605,7 +605,7 @@ def test_unix_paths(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         explained("send", lambda: make(*datagram).sendto(bytes(10**7), "d"), "EMSGSIZE", **other)
 
 
-@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets")
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="CANNOT: no Unix sockets")
 def test_a_peer_that_is_gone() -> None:
     left, right = socket.socketpair()
     with left:
@@ -614,7 +614,7 @@ def test_a_peer_that_is_gone() -> None:
     assert "the peer has closed" in found.text
 
 
-@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets")
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="CANNOT: no Unix sockets")
 @pytest.mark.parametrize("operation", ["bind", "connect"])
 def test_a_unix_path_that_python_refuses_without_an_errno(make: Make, operation: str) -> None:
     path = "x" * 108
@@ -641,7 +641,7 @@ def test_vsock(make: Make) -> None:
         assert "77" in answer.text or "1234" in answer.text
 
 
-@pytest.mark.skipif(os.name == "nt", reason="descriptors are not sockets on Windows")
+@pytest.mark.skipif(os.name == "nt", reason="CANNOT: descriptors are not sockets on Windows")
 def test_descriptors_that_cannot_be_adopted() -> None:
     reading, writing = os.pipe()
     try:

@@ -21,7 +21,7 @@ from sockkit import sockopts
 from sockkit.errors import UsageError
 from sockkit.sockopts import OPTIONS, Kind, Moment, SockOption, applicable, find, parse_setting
 
-linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="measured on Linux")
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="CANNOT: measured on Linux")
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -54,16 +54,16 @@ KINDS_OF_SOCKET = MAIN | MORE
 def make(which: str) -> socket.socket:
     family, type, proto = KINDS_OF_SOCKET[which]
     if not hasattr(socket, family):
-        pytest.skip(f"no {family} in Python's socket")
+        pytest.skip(f"CANNOT: no {family} in Python's socket")
     try:
         sock = socket.socket(getattr(socket, family), getattr(socket, type), proto)
     except OSError as error:
-        pytest.skip(f"no {which} socket here: {error}")
+        pytest.skip(f"CANNOT: no {which} socket here: {error}")
     if family == "AF_INET6":
         try:
             sock.bind(("::1", 0))
         except OSError as error:
-            pytest.skip(f"no IPv6 here: {error}")
+            pytest.skip(f"CANNOT: no IPv6 here: {error}")
         finally:
             sock.close()
         sock = socket.socket(getattr(socket, family), getattr(socket, type), proto)

@@ -1739,7 +1739,9 @@ def test_seqpacket_an_empty_message_is_not_the_end_though_the_peer_is_gone(seqpa
 
 
 @needs_linux
-@pytest.mark.xfail(strict=True, reason="recv(2) says 0 for both, and nothing behind it tells that it was a message")
+@pytest.mark.xfail(
+    strict=True, reason="CANNOT: recv(2) says 0 for both, and nothing behind it tells that it was a message"
+)
 def test_seqpacket_an_empty_message_right_before_the_end(seqpacket: int, tmp_path: Path) -> None:
     with listener(socket.AF_UNIX, seqpacket, str(tmp_path / "s")) as sock:
         command = ["connect", "--type", "SEQPACKET", "--lines", str(tmp_path / "s")]
