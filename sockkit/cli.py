@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from click.shell_completion import CompletionItem
 
-    from sockkit.events import Env, Observer
+    from sockkit.events import Env
 
 COMMANDS = {
     "probe": ("ProbePlan", "try to make a socket: what was asked, what was got, or why not"),
@@ -309,8 +309,7 @@ def _run(command: str, plan: Plan, run: Callable[[Any, Env], Exit]) -> Exit:
     try:
         return run(plan, env)
     except SystemRefusal as refusal:
-        observer: Observer = chosen.observer
-        observer(Failed(monotonic(), 0, refusal.operation, refusal.error, refusal.hint))
+        chosen.observer(Failed(monotonic(), 0, refusal.operation, refusal.error, refusal.hint))
         return Exit.FAILED
     except OSError as error:  # what no command expected, such as no descriptor left for its loop
         chosen.observer(Failed(monotonic(), 0, command, error, None))

@@ -96,8 +96,7 @@ class Datagrams:
         self._crlf: Transform | None = to_crlf() if settings.crlf else None
         self._escape: Transform | None = None
         if sink is not None and sink.terminal and not settings.raw:
-            escaper = TerminalEscaper()
-            self._escape = lambda data: escaper.feed(data) + escaper.flush()  # a datagram is whole
+            self._escape = TerminalEscaper().whole
         self._tell = bool(self.env.interest & Interest.DATA)
         self._first_ends = once and mode != "pipe"
         self._room = 1 if self._first_ends else WAITING

@@ -40,12 +40,15 @@ class Dialer:
         make: Callable[[Resolved], socket],
         explain: Explain,
         on_end: Callable[[], None],
+        *,
+        own: bool = True,
     ) -> None:
         """
         Args:
             make: makes a socket for one address, with its options set and its source bound; may raise OSError.
             explain: a hint for (operation, error, address), or None.
             on_end: called once, unless ``cancel`` comes before.
+            own: sockets that do not win are closed; False for one that was lent, which its lender closes.
         """
         self.loop = loop
         self.env = loop.env
@@ -56,6 +59,7 @@ class Dialer:
         self._make = make
         self._explain = explain
         self._on_end = on_end
+        self._own = own
         self._trying: dict[int, tuple[socket, Resolved]] = {}
         self._queued: dict[int, tuple[socket, Resolved]] = {}
         self._timer: Timer | None = None
@@ -104,11 +108,11 @@ class Dialer:
             self.loop.watch(sock.fileno(), WRITE, partial(self._on_ready, sock.fileno()))
             return True
         except OSError as error:
-            syscalls.close(self.env, sock)
+            self._drop(sock)
             self._fail(resolved, error)
             return False
         except BaseException:  # an address that Python refuses
-            syscalls.close(self.env, sock)
+            self._drop(sock)
             raise
         self._win(sock, resolved)
         return True
@@ -132,7 +136,7 @@ class Dialer:
             self._win(sock, resolved)
             self._check()
             return
-        syscalls.close(self.env, sock)
+        self._drop(sock)
         self._fail(resolved, error)
         self.start()
 
@@ -143,6 +147,10 @@ class Dialer:
     def _refuse(self, resolved: Resolved, operation: str, error: Exception, hint: str | None) -> None:
         self.failures.append((resolved, error))
         self.env.observer(Failed(self.env.clock(), 0, operation, error, hint))
+
+    def _drop(self, sock: socket) -> None:
+        if self._own:
+            syscalls.close(self.env, sock)
 
     def _win(self, sock: socket, resolved: Resolved) -> None:
         self.socket = sock
@@ -155,10 +163,10 @@ class Dialer:
             self._timer.cancel()
         for fd, (sock, _) in self._trying.items():
             self.loop.forget(fd)
-            syscalls.close(self.env, sock)
+            self._drop(sock)
         self._trying.clear()
         for sock, _ in self._queued.values():
-            syscalls.close(self.env, sock)
+            self._drop(sock)
         self._queued.clear()
 
     @property

@@ -145,10 +145,10 @@ class Carrier:
         lane.add(size)
         if self.transform is not None:
             chunk = memoryview(self.transform(bytes(chunk)))
-            self._credit = size
             if not chunk:  # half a character: the rest of it comes later
                 lane.take(size)
                 return True
+            self._credit = size
         return self._hand_over(chunk)
 
     def _hand_over(self, chunk: memoryview) -> bool:
@@ -222,7 +222,6 @@ class Messages:
         "told_received",
         "told_sent",
         "transform",
-        "view",
     )
 
     def __init__(
@@ -412,7 +411,7 @@ class Session:
         if self.sink is not None and self.sink.terminal and not settings.raw:
             escaper = TerminalEscaper()
             if messages:
-                self.inbound.transform = lambda data: escaper.feed(data) + escaper.flush()  # a message is whole
+                self.inbound.transform = escaper.whole
             else:
                 self._escaper = escaper
                 self.inbound.transform = escaper.feed

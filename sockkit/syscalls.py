@@ -139,16 +139,6 @@ def make(env: Env, spec: SocketSpec) -> socket.socket:
     return observed(env, "socket", spec.fileno, arguments, lambda: socket.socket(**given), lambda sock: sock.fileno())
 
 
-@contextmanager
-def adopted(env: Env, spec: SocketSpec) -> Iterator[socket.socket]:
-    """A socket object over a descriptor that is not ours: never closed by us, whatever happens."""
-    sock = make(env, spec)
-    try:
-        yield sock
-    finally:
-        sock.detach()
-
-
 def identity(env: Env, sock: socket.socket) -> Identity:
     """What the kernel says that a socket is: SO_DOMAIN, SO_TYPE, SO_PROTOCOL (socket(7)).
 

@@ -157,6 +157,10 @@ class TerminalEscaper:
         self._pending = False
         return self._shown(text)
 
+    def whole(self, data: bytes) -> bytes:
+        """What to write for a message, which nothing of another one continues: nothing is kept back."""
+        return self.feed(data) + self.flush()
+
     def _shown(self, text: str) -> bytes:
         if not text.replace("\n", "").replace("\t", "").isprintable():
             text = text.translate(_terminal())

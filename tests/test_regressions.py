@@ -10,6 +10,8 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -129,26 +131,30 @@ def test_a_burst_of_datagrams_is_answered_or_said_to_be_lost() -> None:
     assert result.status == (1 if "lost" in result.said else 0)
 
 
-@needs_linux
-@pytest.mark.parametrize("source", [False, True])
-def test_a_full_unix_accept_queue_is_waited_for_and_said(tmp_path: Path, source: bool) -> None:
-    path = str(tmp_path / "full")
-    with socket.socket(socket.AF_UNIX) as server:
+@contextmanager
+def full_accept_queue(path: str) -> Iterator[None]:
+    """A Unix server that never accepts, with as many clients as its queue takes."""
+    with ExitStack() as stack:
+        server = stack.enter_context(socket.socket(socket.AF_UNIX))
         server.bind(path)
         server.listen(0)
-        waiting = []
         try:
             while True:
-                sock = socket.socket(socket.AF_UNIX)
-                waiting.append(sock)
+                sock = stack.enter_context(socket.socket(socket.AF_UNIX))
                 sock.setblocking(False)
                 sock.connect(path)
         except BlockingIOError:
             pass
+        yield
+
+
+@needs_linux
+@pytest.mark.parametrize("source", [False, True])
+def test_a_full_unix_accept_queue_is_waited_for_and_said(tmp_path: Path, source: bool) -> None:
+    path = str(tmp_path / "full")
+    with full_accept_queue(path):
         ours = ["-s", str(tmp_path / "ours")] if source else []
         result = run("connect", "-w", "0.4", *ours, path)
-        for sock in waiting:
-            sock.close()
     assert result.status == 1
     assert f"connect to {path}: timed out" in result.said
     assert "queue of waiting connections is full" in result.said
@@ -389,20 +395,7 @@ def test_datagrams_with_crlf_still_fit() -> None:
 @needs_unix
 def test_a_lent_unix_socket_waits_for_room_in_the_queue(tmp_path: Path) -> None:
     path = str(tmp_path / "full")
-    with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as lent:
-        server.bind(path)
-        server.listen(0)
-        waiting = []
-        try:
-            while True:
-                sock = socket.socket(socket.AF_UNIX)
-                waiting.append(sock)
-                sock.setblocking(False)
-                sock.connect(path)
-        except BlockingIOError:
-            pass
+    with full_accept_queue(path), socket.socket(socket.AF_UNIX) as lent:
         fd = lent.fileno()
         result = run("connect", "-w", "0.3", "--fileno", str(fd), path, pass_fds=(fd,))
-        for sock in waiting:
-            sock.close()
     assert result.status == 1 and "timed out after 0.3 s" in result.said

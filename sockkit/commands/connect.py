@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import socket
 from typing import Any, NamedTuple
 
@@ -25,7 +24,7 @@ from sockkit.commands.endpoint import (
 from sockkit.dial import Dialer
 from sockkit.errors import Exit, Signalled, SystemRefusal, UsageError
 from sockkit.events import Env, Failed, Level, Note, Opened
-from sockkit.loop import WRITE, Loop
+from sockkit.loop import Loop, Timer
 from sockkit.relay import Relay
 from sockkit.resolve import Resolved
 from sockkit.sessions import BUFFER_SIZE, Session, Settings
@@ -156,8 +155,8 @@ class _Call:
                         option="--fileno",
                     )
                 apply_settings(env, sock, self.options, "BEFORE_BIND", "BEFORE_CONNECT", "ANY")
-                if not connected:
-                    self._connect_lent(loop, sock, fileno)
+                if not connected and not self._connect_lent(loop, sock, fileno):
+                    return Exit.FAILED
                 return self._converse(loop, sock, own=False)
             finally:
                 if sock.fileno() != -1:
@@ -167,60 +166,27 @@ class _Call:
         # A peer that has reset the connection by now is not known to getpeername(2) any more.
         return addresses.format_address(sock.family, syscalls.peer_address(self.env, sock) or self.peer)
 
-    def _connect_lent(self, loop: Loop, sock: socket.socket, fileno: str) -> None:
-        """Connect it where it stands. Its O_NONBLOCK, which its lender shares, is set for that long and then as before."""
+    def _connect_lent(self, loop: Loop, sock: socket.socket, fileno: str) -> bool:
+        """Connect it where it stands. Its O_NONBLOCK, which its lender shares, is set for that long and then as before.
+
+        Returns:
+            True if it is connected; else what failed has been told.
+        """
         if not self.plan.address:
             raise UsageError(f"fd {fileno} is not connected: say where to, in an ADDRESS", option="--fileno")
         target = addresses.parse_target(self.plan.address, family=sock.family)
         if target.address is None:
             raise UsageError("with --fileno the address must be a number, not a name", option="ADDRESS")
         blocking = syscalls.is_blocking(sock)
+        if blocking:
+            syscalls.not_blocking(self.env, sock)
         try:
-            if blocking:
-                syscalls.not_blocking(self.env, sock)
-            self._connect_within(loop, sock, target.address)
-        except OSError as error:
-            tip = hint("connect", error, sock.family, sock.type, target.address)
-            raise SystemRefusal(f"connect to {target.text}", error, hint=tip) from error
+            there = [Resolved(sock.family, target.address)]
+            deadline = loop.later(self.timeout, loop.stop)
+            return self._try(Dialer(loop, there, lambda _: sock, self._explain, loop.stop, own=False), deadline)
         finally:
             if blocking:
                 syscalls.blocking(self.env, sock)
-
-    def _connect_within(self, loop: Loop, sock: socket.socket, address: Any) -> None:
-        """connect(2) within our timeout. Raises OSError: refused, or timed out; Signalled."""
-        late = False
-
-        def on_timeout() -> None:
-            nonlocal late
-            late = True
-            loop.stop()
-
-        deadline = loop.later(self.timeout, on_timeout)
-        while True:
-            try:
-                syscalls.connect(self.env, sock, address)
-                break
-            except BlockingIOError as error:
-                if error.errno != errno.EAGAIN:
-                    loop.wait_for(sock.fileno(), WRITE)
-                    refused = (
-                        None if late else syscalls.pending_error(self.env, sock)
-                    )  # of the connect that we asked for
-                else:
-                    # A Unix socket whose accept queue is full, and nothing tells when it no longer is.
-                    loop.later(0.05, loop.stop)
-                    loop.run()
-                    if loop.signal is None and not late:
-                        continue
-                    refused = None
-                if loop.signal is not None:
-                    raise Signalled(loop.signal) from None
-                if late:
-                    raise timed_out(self.timeout) from error
-                if refused is not None:
-                    raise refused from None
-                break
-        deadline.cancel()
 
     def _parse_source(self, target: addresses.Target) -> _Source:
         plan = self.plan
@@ -276,19 +242,12 @@ class _Call:
     def _dial(self, loop: Loop, target: addresses.Target) -> socket.socket | None:
         """The connected socket, or None: then everything that failed has been told."""
         env = self.env
-        late = False
-
-        def on_timeout() -> None:
-            nonlocal late
-            late = True
-            loop.stop()
-
-        deadline = loop.later(self.timeout, on_timeout)
+        deadline = loop.later(self.timeout, loop.stop)
         try:
             spec = self.plan.spec_for(target.family or socket.AF_INET)
             found = resolve(loop, target, spec, numeric=self.plan.numeric)
         except (OSError, UnicodeError, ValueError) as refusal:
-            error = timed_out(self.timeout) if late else refusal
+            error = timed_out(self.timeout) if isinstance(refusal, TimeoutError) else refusal
             tip = "-n asks no name server" if self.plan.numeric else None
             env.observer(Failed(env.clock(), 0, f"look up {target.text}", error, tip))
             return None
@@ -301,33 +260,38 @@ class _Call:
                 self.others = f"{target.text} has other addresses, which are not tried: {', '.join(others)}"
                 env.observer(Note(env.clock(), 0, Level.INFO, self.others))
         dialer = Dialer(loop, tried, self._make, self._explain, loop.stop)
+        if not self._try(dialer, deadline) and len(found) > 1 and dialer.failures:
+            resolved, last = dialer.failures[-1]
+            tip = hint("connect", last, resolved.family, self.type, resolved.address)
+            if tip:
+                env.observer(Note(env.clock(), 0, Level.WARNING, tip))
+        return dialer.socket
+
+    def _try(self, dialer: Dialer, deadline: Timer) -> bool:
+        """Let it connect until the deadline, which stops the loop; what is still pending then is told as timed out."""
+        env, loop = self.env, dialer.loop
         dialer.start()
-        if dialer.socket is None and not dialer.over:
-            loop.run()
-        else:
+        if dialer.over:
             loop.unstop()
+        else:
+            loop.run()
         deadline.cancel()
         if loop.signal is not None:
             dialer.cancel()
             raise Signalled(loop.signal)
-        if dialer.socket is None:
-            for text, resolved, full in dialer.pending():
-                expired = timed_out(self.timeout)
-                tip = (
-                    "somebody listens there, but does not accept: its queue of waiting connections is full"
-                    if full
-                    else hint("connect", expired, resolved.family, self.type, resolved.address)
-                )
-                env.observer(Failed(env.clock(), 0, f"connect to {text}", expired, tip))
-            dialer.cancel()
-            if len(found) > 1 and dialer.failures:
-                resolved, last = dialer.failures[-1]
-                tip = hint("connect", last, resolved.family, self.type, resolved.address)
-                if tip:
-                    env.observer(Note(env.clock(), 0, Level.WARNING, tip))
         if dialer.winner is not None:
             self.peer = dialer.winner.address
-        return dialer.socket
+            return True
+        for text, resolved, full in dialer.pending():
+            expired = timed_out(self.timeout)
+            tip = (
+                "somebody listens there, but does not accept: its queue of waiting connections is full"
+                if full
+                else hint("connect", expired, resolved.family, self.type, resolved.address)
+            )
+            env.observer(Failed(env.clock(), 0, f"connect to {text}", expired, tip))
+        dialer.cancel()
+        return False
 
     # ---- conversing
 

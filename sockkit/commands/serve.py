@@ -83,6 +83,10 @@ class ServePlan(EndpointPlan):
     replace: bool = option("--replace", group="socket", help="Unix: remove a stale socket that stands in the way")
     socket_mode: int | None = option("--socket-mode", kind=MODE, group="socket", help="Unix: permissions of the path")
 
+    def path_options(self) -> tuple[tuple[bool, str], ...]:
+        """(given, flag) of the options that only the path of a Unix socket has."""
+        return (self.replace, "--replace"), (self.socket_mode is not None, "--socket-mode")
+
 
 def run(plan: ServePlan, env: Env) -> Exit:
     """Serve until a signal, or until there is nobody left to serve.
@@ -108,6 +112,8 @@ class _Server:
         self.failed = False
         self.datagrams: Datagrams | None = None
         self.lent = False
+        self.local = ""
+        self.wildcard = False
         self.path: OwnPath | None = None
         self.paused = False
         self.complained = -1.0
@@ -165,8 +171,7 @@ class _Server:
         if plan.fileno is not None:
             if plan.address or plan.port is not None:
                 raise UsageError("--fileno brings its own address: leave ADDRESS and --port out", option="--fileno")
-            path = ((plan.replace, "--replace"), (plan.socket_mode is not None, "--socket-mode"))
-            plan.check_fileno(self.env, stdio=plan.mode == "pipe", others=path)
+            plan.check_fileno(self.env, stdio=plan.mode == "pipe", others=plan.path_options())
             return self._adopt(plan.socket_spec(), f"adopt fd {plan.fileno}")
         if fds and not plan.address and plan.port is None:
             if len(fds) > 1:
@@ -209,7 +214,7 @@ class _Server:
         env, plan = self.env, self.plan
         spec = plan.spec_for(target.family or socket.AF_INET)
         if target.family != AF_UNIX:
-            for given, flag in ((plan.replace, "--replace"), (plan.socket_mode is not None, "--socket-mode")):
+            for given, flag in plan.path_options():
                 if given:
                     raise UsageError(f"{flag} is for Unix sockets, which have a path", option=flag)
         try:
@@ -290,7 +295,8 @@ class _Server:
     def _announce(self, sock: socket.socket) -> None:
         env, plan = self.env, self.plan
         address = syscalls.local_address(env, sock)
-        text = local_text(env, sock)
+        text = self.local = addresses.format_address(sock.family, address)
+        self.wildcard = addresses.is_wildcard(sock.family, address)
         identity = syscalls.identity(env, sock)
         family = sock.family if identity.family is None else identity.family
         kind = syscalls.base_type(sock.type if identity.type is None else identity.type)
@@ -342,7 +348,7 @@ class _Server:
             plan.mode,
             self.buffer,
             self.settings,
-            local=local_text(self.env, sock),
+            local=self.local,
             source=self.source,
             sink=self.sink,
             once=plan.once,
@@ -444,7 +450,8 @@ class _Server:
             self.buffer,
             self.settings,
             peer=addresses.format_address(sock.family, address),
-            local=local_text(self.env, sock),
+            # Only a listener on every address has connections whose own address is not its.
+            local=local_text(self.env, sock) if self.wildcard else self.local,
             connected=True,
             messages=syscalls.base_type(sock.type) != socket.SOCK_STREAM,
             source=self.source,
