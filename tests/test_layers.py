@@ -19,7 +19,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "events", "text"),
     ("names",),
     ("addresses", "relay", "rules", "sockopts", "spec"),
-    ("syscalls",),
+    ("libc", "syscalls"),
     ("resolve", "stdio", "systemd"),
     ("loop",),
     ("sessions",),
@@ -36,6 +36,7 @@ PUBLIC = "the package itself: loads everything on demand, imports nothing"
 
 HOMES: dict[str, set[str]] = {
     "click": {"cli"},
+    "ctypes": {"libc"},
     "rich": {"render.terminal"},
     "threading": {"resolve"},
     "subprocess": set(),
