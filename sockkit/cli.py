@@ -46,9 +46,7 @@ FOREIGN = {
     "-x": "not here; pipe stdout through xxd to see bytes in hex",
     "--hex-dump": "not here; pipe stdout through xxd to see bytes in hex",
     "-X": "sockkit knows no proxies",
-    "-o": "not here; `> FILE` keeps what is received",
-    "--output": "not here; `> FILE` keeps what is received",
-    "--append-output": "not here; `>> FILE` keeps what is received",
+    "--append-output": "not here; -o FILE records, and `>> FILE` keeps what is received",
     "-T": "not here; --set IP_TOS=N sets the type of service",
     "-I": "not here; --set RCVBUF=N sets the receive buffer",
     "-O": "not here; --set SNDBUF=N sets the send buffer",
@@ -305,15 +303,27 @@ def _run(command: str, plan: Plan, run: Callable[[Any, Env], Exit]) -> Exit:
     payload = command in PAYLOAD or getattr(plan, "mode", "") == "pipe"
     wish = Wish(command, plan.quiet, plan.verbose, plan.json, payload)
     chosen = choose(wish, surroundings(1, 2, stdio.same_terminal(1, 2)), monotonic)
-    env = Env(0, 1, chosen.observer, chosen.interest, monotonic)
+    outputs = None
+    if plan.outputs:
+        from sockkit.render.files import open_outputs
+
+        outputs = open_outputs(command, plan.outputs, force=plan.force, story=chosen, clock=monotonic)
+        chosen = outputs.chosen
+    elif plan.force:
+        raise UsageError("there is no -o FILE to write", option="--force")
+    env = Env(0, 1, chosen.observer, chosen.interest, monotonic, chosen.preview)
     try:
-        return run(plan, env)
+        status = run(plan, env)
     except SystemRefusal as refusal:
         chosen.observer(Failed(monotonic(), 0, refusal.operation, refusal.error, refusal.hint))
         return Exit.FAILED
     except OSError as error:  # what no command expected, such as no descriptor left for its loop
         chosen.observer(Failed(monotonic(), 0, command, error, None))
         return Exit.FAILED
+    finally:
+        if outputs is not None:
+            outputs.close()
+    return Exit.FAILED if outputs is not None and outputs.failed else status
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:

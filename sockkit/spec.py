@@ -224,7 +224,7 @@ plan = dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Plan:
     """What all four commands take. Texts are as typed: what depends on another option is parsed in ``socket_spec``."""
 
-    FIRST: ClassVar[tuple[str, ...]] = ("family", "type", "proto", "fileno", "quiet", "verbose", "json")
+    FIRST: ClassVar[tuple[str, ...]] = ("family", "type", "proto", "fileno", "outputs", "quiet", "verbose", "json")
     """The fields whose options ``--help`` shows by itself, in that order; the others are in ``--help GROUP``."""
 
     family: str | None = option(
@@ -240,6 +240,15 @@ class Plan:
     quiet: bool = option("-q", "--quiet", group="output", help="no story; errors and losses are still said")
     verbose: bool = option("-v", "--verbose", group="output", help="say everything, every system call too")
     json: bool = option("--json", group="output", help="JSON: the report on stdout, the story on stderr")
+    outputs: tuple[str, ...] = option(
+        "-o",
+        "--output",
+        kind=Kind("FILE"),
+        group="output",
+        multiple=True,
+        help="the report in a file too; the suffix decides: .json .txt; repeatable",
+    )
+    force: bool = option("--force", group="output", help="-o: write over a recording that exists")
 
     def socket_spec(self) -> SocketSpec:
         """The four parameters, parsed.

@@ -49,7 +49,7 @@ class ConnectPlan(EndpointPlan):
 
     FIRST = (
         *("udp", "unix", "ipv4", "ipv6", "wait", "source", "source_port", "zero"),
-        *("family", "quiet", "verbose", "json"),
+        *("outputs", "quiet", "verbose", "json"),
     )
     address: tuple[str, ...] = ()
     source: str | None = option("-s", "--source", kind=Kind("ADDR"), group="socket", help="source address")

@@ -74,6 +74,14 @@ class EndpointPlan(Plan):
     lines: bool = option("--lines", group="data", help="datagrams: each line of stdin is one, without its newline")
     crlf: bool = option("-C", "--crlf", group="data", help="send LF as CRLF")
     raw: bool = option("--raw", group="data", help="do not escape control bytes of the peer on a terminal")
+    outputs: tuple[str, ...] = option(
+        "-o",
+        "--output",
+        kind=Kind("FILE"),
+        group="output",
+        multiple=True,
+        help="record what passes; the suffix decides: .txt; repeatable",
+    )
 
     def family_number(self) -> int | None:
         """The family asked for, or None where the address decides between IPv4 and IPv6 (or tells of Unix).

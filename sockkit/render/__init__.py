@@ -18,6 +18,8 @@ class Chosen(NamedTuple):
 
     observer: Observer
     interest: Interest
+    preview: int = 256
+    """Payload bytes of each ``Data`` that it wants at most."""
 
 
 class Output(NamedTuple):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from enum import Enum
 
 from sockkit.errors import OutputGone, SockkitError, SystemRefusal, UsageError, errno_name
-from sockkit.events import Event, Failed, Level, Lost, Note, Report
+from sockkit.events import Data, Event, Failed, Level, Lost, Note, Report
 from sockkit.render import Output, Wish
 from sockkit.render.plain import write
 from sockkit.text import escape
@@ -35,6 +35,14 @@ def _plain(value: object) -> object:
     return value if isinstance(value, (str, int, float, bool, dict, list)) or value is None else str(value)
 
 
+def document(report: Report) -> bytes:
+    """A report as one document, in UTF-8."""
+    return (
+        json.dumps({"schema": SCHEMA, "command": report.command, "complete": True, **report.data}, indent=2).encode()
+        + b"\n"
+    )
+
+
 class Ndjson:
     """Every event as it is: its class is ``event``, its fields are the keys."""
 
@@ -47,9 +55,10 @@ class Ndjson:
     def __call__(self, event: Event) -> None:
         """Observe."""
         if isinstance(event, Report):
-            document = {"schema": SCHEMA, "command": event.command, "complete": True, **event.data}
-            write(self._output.stdout, json.dumps(document, indent=2).encode() + b"\n")
+            write(self._output.stdout, document(event))
             return
+        if isinstance(event, Data):
+            event = event._replace(payload=None)
         important = isinstance(event, (Failed, Lost)) or (isinstance(event, Note) and event.level is Level.WARNING)
         if self._wish.quiet and not important:
             return

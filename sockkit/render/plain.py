@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 
 from sockkit.errors import OutputGone, SystemRefusal
-from sockkit.events import Closed, Data, Event, Listening, Opened, Report, Section, Totals, Urgent
+from sockkit.events import Closed, Data, Event, Interest, Listening, Opened, Report, Section, Totals, Urgent
 from sockkit.render import Output, Wish
 from sockkit.render.story import PREVIEW_WIDTH, Flood, Line, lines
 
@@ -106,10 +106,34 @@ class Plain(Story):
 
     def report(self, event: Report) -> None:
         """See ``Story``."""
-        parts = [event.title] if event.title else []
-        parts += ["\n".join(section_lines(section)) for section in event.sections]
-        text = "\n\n".join(parts) + "\n"
-        write(self.output.stdout, text.encode(self.encoding, "backslashreplace"))
+        write(self.output.stdout, text(event, self.encoding))
+
+
+class Diary(Plain):
+    """The whole story in a file, with times: see ``files.Recorder``."""
+
+    interest = Interest.DATA | Interest.PAYLOAD | Interest.CALLS
+    preview = 256
+
+    def __init__(self, path: str, *, force: bool, clock: Callable[[], float]) -> None:
+        from sockkit.render.files import Recording
+
+        wish = Wish("", quiet=False, verbose=True, json=False, payload_on_stdout=False)
+        super().__init__(wish, Output(1, 2, False, False, False, False), clock)
+        self.encoding, self.ascii = "utf-8", False
+        self._file = Recording(path, force=force)
+        self.close = self._file.close
+
+    def tell(self, text: str) -> None:
+        """See ``Story``; here nothing is lost in silence."""
+        self._file.write(text.encode("utf-8", "backslashreplace"))
+
+
+def text(report: Report, encoding: str = "utf-8") -> bytes:
+    """A report as text: its title, and its sections with their columns aligned."""
+    parts = [report.title] if report.title else []
+    parts += ["\n".join(section_lines(section)) for section in report.sections]
+    return ("\n\n".join(parts) + "\n").encode(encoding, "backslashreplace")
 
 
 def section_lines(section: Section) -> list[str]:
