@@ -301,13 +301,13 @@ def _run(command: str, plan: Plan, run: Callable[[Any, Env], Exit]) -> Exit:
     from sockkit.render import Wish, choose, surroundings
 
     payload = command in PAYLOAD or getattr(plan, "mode", "") == "pipe"
-    wish = Wish(command, plan.quiet, plan.verbose, plan.json, payload)
+    wish = Wish(command, plan.quiet, plan.verbose, plan.json, payload, getattr(plan, "payload", None))
     chosen = choose(wish, surroundings(1, 2, stdio.same_terminal(1, 2)), monotonic)
     outputs = None
     if plan.outputs:
         from sockkit.render.files import open_outputs
 
-        outputs = open_outputs(command, plan.outputs, force=plan.force, story=chosen, clock=monotonic)
+        outputs = open_outputs(wish, plan.outputs, force=plan.force, story=chosen, clock=monotonic)
         chosen = outputs.chosen
     elif plan.force:
         raise UsageError("there is no -o FILE to write", option="--force")

@@ -176,7 +176,8 @@ class Datagrams:
         now = self.env.clock()
         peer = Peer(self.sessions, address, format_address(self.sock.family, address), now)
         peers[address] = peer
-        self.env.observer(Opened(now, peer.number, peer.text, self.local))
+        type = syscalls.base_type(self.sock.type)
+        self.env.observer(Opened(now, peer.number, peer.text, self.local, self.sock.family, type, True))
         if len(peers) > REMEMBERED:
             self._close(peers.popitem(last=False)[1])
         return peer

@@ -71,6 +71,12 @@ class Opened(NamedTuple):
     session: int
     peer: str
     local: str
+    family: int | None = None
+    """Number of the address family; None where it is not known."""
+    type: int | None = None
+    """Number of the socket type, without flags."""
+    accepted: bool = False
+    """The peer came to us; else we went to it."""
 
 
 class Data(NamedTuple):

@@ -350,6 +350,7 @@ class Session:
         sink: LocalEnd | None = None,
         on_close: Callable[[Session], None],
         own: bool = True,
+        accepted: bool = False,
     ) -> None:
         """
         Args:
@@ -359,6 +360,7 @@ class Session:
             source, sink: our ends; a relay that needs one of them must get it.
             on_close: called once, when the session is over.
             own: the socket is ours, to be closed.
+            accepted: the peer came to us.
         """
         self.loop = loop
         self.env: Env = loop.env
@@ -375,6 +377,7 @@ class Session:
         self.sink = sink
         self.on_close = on_close
         self.own = own
+        self.accepted = accepted
         self.failed = False
         self._input_ended = False
         self.error: Exception | None = None
@@ -448,7 +451,8 @@ class Session:
 
     def start(self) -> None:
         """Say that it is open, and begin to watch."""
-        self.env.observer(Opened(self._opened, self.number, self.peer, self.local))
+        family, type = self.sock.family, syscalls.base_type(self.sock.type)
+        self.env.observer(Opened(self._opened, self.number, self.peer, self.local, family, type, self.accepted))
         if self.settings.oob:
             self._send_urgent(self.settings.oob)
         if self.settings.idle_timeout is not None:

@@ -246,7 +246,7 @@ class Plan:
         kind=Kind("FILE"),
         group="output",
         multiple=True,
-        help="the report in a file too; the suffix decides: .json .txt; repeatable",
+        help="the report in a file too; the suffix decides: .json .ndjson .txt; repeatable",
     )
     force: bool = option("--force", group="output", help="-o: write over a recording that exists")
 

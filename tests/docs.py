@@ -1,6 +1,6 @@
 """Keeps docs/ true: what can be generated is generated, and what is shown was run.
 
-``python -m tests.docs`` writes docs/reference.md and refreshes the output of every console block;
+``python -m tests.docs`` writes docs/reference.md and sockkit/schema.json and refreshes the output of every console block;
 ``python -m tests.docs --check`` fails where either differs from what is there.
 
 A console block is fenced with ``console``; a line that begins with ``$ `` is a command for bash (lines that begin with ``> ``
@@ -20,6 +20,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
+
+from tests import schema
 
 ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"^```console\n(.*?)^```", re.S | re.M)
@@ -171,14 +173,12 @@ def main() -> int:
     """Write, or with ``--check`` only compare."""
     check = "--check" in sys.argv
     wrong = 0
-    page = ROOT / "docs" / "reference.md"
-    text = reference()
-    if check:
-        if not page.exists() or page.read_text() != text:
+    for page, text in ((ROOT / "docs" / "reference.md", reference()), (schema.PATH, schema.schema())):
+        if not check:
+            page.write_text(text)
+        elif not page.exists() or page.read_text() != text:
             print(f"{page.name} is not what the program says: python -m tests.docs")
             wrong += 1
-    else:
-        page.write_text(text)
     for page in pages():
         for example in examples(page):
             found = actual(example.command)

@@ -300,7 +300,7 @@ class _Call:
         kind = syscalls.base_type(syscalls.identity(env, sock).type or sock.type)
         peer = self._peer_text(sock)
         if plan.zero:
-            env.observer(Opened(env.clock(), 1, peer, local_text(env, sock)))
+            env.observer(Opened(env.clock(), 1, peer, local_text(env, sock), sock.family, kind))
             if kind == socket.SOCK_DGRAM:
                 text = "a datagram socket connects without asking the peer: -z says nothing about it"
                 env.observer(Note(env.clock(), 1, Level.WARNING, text))

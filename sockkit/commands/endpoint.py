@@ -16,7 +16,7 @@ from sockkit.events import Call, Env, Interest, Level, Note
 from sockkit.loop import READ, Loop
 from sockkit.resolve import Resolution, Resolved
 from sockkit.sessions import AFTER_END, REPLY_WAIT, Settings
-from sockkit.spec import SECONDS, SETTING, Kind, Plan, SocketSpec, option, plan
+from sockkit.spec import SECONDS, SETTING, Kind, Plan, SocketSpec, choice, option, plan
 
 if TYPE_CHECKING:
     from sockkit.addresses import Target
@@ -80,7 +80,13 @@ class EndpointPlan(Plan):
         kind=Kind("FILE"),
         group="output",
         multiple=True,
-        help="record what passes; the suffix decides: .txt; repeatable",
+        help="record what passes; the suffix decides: .ndjson .raw .txt; repeatable",
+    )
+    payload: str | None = option(
+        "--payload",
+        kind=choice("text", "base64", "none"),
+        group="output",
+        help="JSON: what passed as text (base64 where it is none) or base64; by default in files only, as base64",
     )
 
     def family_number(self) -> int | None:

@@ -457,6 +457,7 @@ class _Server:
             source=self.source,
             sink=self.sink,
             on_close=self._on_close,
+            accepted=True,
         )
         self.sessions[session.number] = session
         session.start()

@@ -46,6 +46,7 @@ class Wish(NamedTuple):
     Attributes:
         command: the verb: a connection's own end is silent where a server's is worth a line.
         payload_on_stdout: stdout carries payload.
+        payload: how JSON tells what passed: ``text``, ``base64``, ``none``; None: not in the story, whole in a recording.
     """
 
     command: str
@@ -53,6 +54,7 @@ class Wish(NamedTuple):
     verbose: bool
     json: bool
     payload_on_stdout: bool
+    payload: str | None = None
 
 
 def choose(wish: Wish, output: Output, clock: Callable[[], float]) -> Chosen:
@@ -66,7 +68,8 @@ def choose(wish: Wish, output: Output, clock: Callable[[], float]) -> Chosen:
     if wish.json:
         from sockkit.render.ndjson import Ndjson
 
-        return Chosen(Ndjson(wish, output, clock), interest)
+        story = Ndjson(wish, output, clock)
+        return Chosen(story, interest | story.interest, story.preview)
     interest |= Interest.PAYLOAD if interest & Interest.DATA else Interest(0)
     rich_story = output.stderr_terminal and output.color
     if rich_story or (output.stdout_terminal and output.color):

@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 
 from sockkit.errors import SystemRefusal, UsageError
 from sockkit.events import Call, Data, Event, Failed, Interest, Report
-from sockkit.render import Chosen
+from sockkit.render import Chosen, Wish
 from sockkit.text import escape, quoted
 
 REPORTS = ("probe", "inspect")
@@ -47,6 +47,10 @@ class Format(NamedTuple):
 FORMATS = (
     Format(".json", REPORTS, "sockkit.render.ndjson", "document", False, "the report as one JSON document"),
     Format(".txt", REPORTS, "sockkit.render.plain", "text", False, "the report as text"),
+    Format(
+        ".ndjson", REPORTS + CONVERSATIONS, "sockkit.render.ndjson", "Record", True, "every event as JSON, one a line"
+    ),
+    Format(".raw", CONVERSATIONS, "sockkit.render.raw", "Raw", True, "the bytes, one file a direction"),
     Format(".txt", CONVERSATIONS, "sockkit.render.plain", "Diary", True, "the story, all of it, with times"),
 )
 
@@ -54,7 +58,7 @@ FORMATS = (
 class Recorder(Protocol):
     """What is written while it happens: an observer with a file (or several) of its own.
 
-    It is made with the path, ``force``, and ``clock``; whatever the system refuses is passed on as an OSError.
+    It is made with the path and, by name, ``force``, ``clock`` and ``wish``; what the system refuses is passed on as an OSError.
     """
 
     interest: Interest
@@ -156,10 +160,10 @@ class Recording:
             raise
         self.size += size
 
-    def close(self) -> None:
-        """Nothing more comes. A new file in which nothing was written is not left behind."""
+    def close(self, *, keep: bool = False) -> None:
+        """Nothing more comes. A new file in which nothing was written is not left behind, unless ``keep`` says so."""
         os.close(self.fd)
-        if self._new and not self.size:
+        if self._new and not self.size and not keep:
             os.unlink(self.path)
 
 
@@ -265,14 +269,14 @@ class Outputs:
 
 
 def open_outputs(
-    command: str, paths: Sequence[str], *, force: bool, story: Chosen, clock: Callable[[], float]
+    wish: Wish, paths: Sequence[str], *, force: bool, story: Chosen, clock: Callable[[], float]
 ) -> Outputs:
     """Every ``-o FILE`` of a command line, ready to be written.
 
     Raises:
         UsageError: a suffix that is not known, a file given twice, one that exists. SystemRefusal: it cannot be written.
     """
-    rows = [format_of(path, command) for path in paths]
+    rows = [format_of(path, wish.command) for path in paths]
     names = [os.path.realpath(path) for path in paths]
     for path, name in zip(paths, names, strict=True):
         if names.count(name) > 1:
@@ -284,9 +288,15 @@ def open_outputs(
     for path, row in zip(paths, rows, strict=True):
         make = getattr(import_module(row.module), row.name)
         try:
-            opened.append((path, make(path, force=force, clock=clock) if row.live else ReportFile(path, make)))
+            opened.append(
+                (path, make(path, force=force, clock=clock, wish=wish) if row.live else ReportFile(path, make))
+            )
         except OSError as error:
             for _, recorder in opened:
                 recorder.close()
             raise SystemRefusal(f"write to {path}", error) from error
+        except UsageError:
+            for _, recorder in opened:
+                recorder.close()
+            raise
     return Outputs(story, opened, clock)

@@ -1,4 +1,4 @@
-"""JSON: a report is one document on stdout, the story one object a line on stderr (docs/json.md)."""
+"""JSON: a report is one document on stdout, the story one object a line on stderr (docs/json.md, sockkit/schema.json)."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from collections.abc import Callable
 from enum import Enum
 
 from sockkit.errors import OutputGone, SockkitError, SystemRefusal, UsageError, errno_name
-from sockkit.events import Data, Event, Failed, Level, Lost, Note, Report
+from sockkit.events import Data, Event, Failed, Interest, Level, Lost, Note, Opened, Report, Urgent
 from sockkit.render import Output, Wish
 from sockkit.render.plain import write
 from sockkit.text import escape
 
 SCHEMA = 1
 """Version of the schema. It grows when a key changes its meaning or goes; new keys may come at any time."""
+WHOLE = 2**31 - 1
 
 
 def _plain(value: object) -> object:
@@ -35,46 +36,123 @@ def _plain(value: object) -> object:
     return value if isinstance(value, (str, int, float, bool, dict, list)) or value is None else str(value)
 
 
-def document(report: Report) -> bytes:
+def _base64(data: bytes) -> str:
+    from binascii import b2a_base64
+
+    return b2a_base64(data, newline=False).decode("ascii")
+
+
+def document(report: Report, *, indent: int | None = 2) -> bytes:
     """A report as one document, in UTF-8."""
-    return (
-        json.dumps({"schema": SCHEMA, "command": report.command, "complete": True, **report.data}, indent=2).encode()
-        + b"\n"
-    )
+    whole = {"schema": SCHEMA, "command": report.command, "complete": True, **report.data}
+    return json.dumps(whole, indent=indent).encode() + b"\n"
+
+
+class Lines:
+    """Events as lines: the class of an event is ``event``, its fields are the keys.
+
+    Args:
+        payload: ``text`` (where it is UTF-8, else base64), ``base64`` or ``none``.
+    """
+
+    def __init__(self, payload: str, clock: Callable[[], float]) -> None:
+        self._payload = payload
+        self._begun = clock()
+        self._epoch = wall.time() - self._begun
+
+    def __call__(self, event: Event) -> bytes:
+        """A line with its newline."""
+        if isinstance(event, Report):
+            return document(event, indent=None)
+        fields = {key: _plain(value) for key, value in event._asdict().items() if key not in ("time", "payload")}
+        if isinstance(event, Opened):
+            fields |= _kinds(event)
+        line = {
+            "schema": SCHEMA,
+            "event": type(event).__name__.lower(),
+            "time": round(event.time - self._begun, 6),
+            "at": round(self._epoch + event.time, 6),
+            **fields,
+        }
+        if not isinstance(event, (Data, Urgent)):
+            return json.dumps(line).encode() + b"\n"
+        payload, encoding = self._encoded(event.payload)
+        line["encoding"] = encoding
+        if encoding != "base64":
+            return json.dumps(line | {"payload": payload}).encode() + b"\n"
+        # Nothing in base64 needs to be looked at again: for large pieces that is most of the time.
+        return f'{json.dumps(line)[:-1]}, "payload": "{payload}"}}\n'.encode("ascii")
+
+    def _encoded(self, payload: bytes | None) -> tuple[str | None, str | None]:
+        """What is told of the payload, and how it is to be read."""
+        if payload is None or self._payload == "none":
+            return None, None
+        if self._payload == "text":
+            try:
+                return payload.decode(), "text"
+            except UnicodeDecodeError:
+                pass
+        return _base64(payload), "base64"
+
+
+def _kinds(event: Opened) -> dict[str, object]:
+    from sockkit import names
+
+    return {
+        "family": None if event.family is None else names.FAMILIES.name(event.family),
+        "type": None if event.type is None else names.TYPES.name(event.type),
+    }
 
 
 class Ndjson:
-    """Every event as it is: its class is ``event``, its fields are the keys."""
+    """The story on stderr."""
 
     def __init__(self, wish: Wish, output: Output, clock: Callable[[], float]) -> None:
         self._wish = wish
         self._output = output
-        self._begun = clock()
-        self._epoch = wall.time() - self._begun
+        payload = wish.payload or "none"
+        self._lines = Lines(payload, clock)
+        self.interest = Interest.STATE if payload == "none" else Interest.DATA | Interest.PAYLOAD
+        self.preview = 0 if payload == "none" else WHOLE
 
     def __call__(self, event: Event) -> None:
         """Observe."""
         if isinstance(event, Report):
             write(self._output.stdout, document(event))
             return
-        if isinstance(event, Data):
-            event = event._replace(payload=None)
         important = isinstance(event, (Failed, Lost)) or (isinstance(event, Note) and event.level is Level.WARNING)
         if self._wish.quiet and not important:
             return
-        fields = {key: _plain(value) for key, value in event._asdict().items() if key != "time"}
-        seconds = round(event.time - self._begun, 6)
-        line = {
-            "schema": SCHEMA,
-            "event": type(event).__name__.lower(),
-            "time": seconds,
-            "at": round(self._epoch + event.time, 6),
-            **fields,
-        }
         try:
-            write(self._output.stderr, json.dumps(line).encode() + b"\n")
+            write(self._output.stderr, self._lines(event))
         except (OutputGone, SystemRefusal):
             pass  # nobody reads the story: the payload still goes its way
+
+
+class Record:
+    """The same lines in a file, with all that passed: see ``files.Recorder``."""
+
+    def __init__(self, path: str, *, force: bool, clock: Callable[[], float], wish: Wish) -> None:
+        from sockkit.render.files import Recording
+
+        payload = wish.payload or "base64"
+        self.interest = Interest.DATA
+        self.preview = 0
+        if payload != "none":
+            self.interest |= Interest.PAYLOAD
+            self.preview = WHOLE
+        if wish.verbose:
+            self.interest |= Interest.CALLS
+        self._lines = Lines(payload, clock)
+        self._file = Recording(path, force=force)
+
+    def __call__(self, event: Event) -> None:
+        """Observe."""
+        self._file.write(self._lines(event))
+
+    def close(self) -> None:
+        """See ``files.Recorder``."""
+        self._file.close()
 
 
 def complaint(error: SockkitError) -> str:

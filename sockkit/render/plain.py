@@ -115,10 +115,10 @@ class Diary(Plain):
     interest = Interest.DATA | Interest.PAYLOAD | Interest.CALLS
     preview = 256
 
-    def __init__(self, path: str, *, force: bool, clock: Callable[[], float]) -> None:
+    def __init__(self, path: str, *, force: bool, clock: Callable[[], float], wish: Wish) -> None:
         from sockkit.render.files import Recording
 
-        wish = Wish("", quiet=False, verbose=True, json=False, payload_on_stdout=False)
+        wish = wish._replace(quiet=False, verbose=True)
         super().__init__(wish, Output(1, 2, False, False, False, False), clock)
         self.encoding, self.ascii = "utf-8", False
         self._file = Recording(path, force=force)
