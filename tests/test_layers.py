@@ -26,7 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("datagrams", "dial"),
     ("commands", "commands.endpoint", "commands.probe"),
     ("commands.connect", "commands.inspect", "commands.serve"),
-    ("render", "render.files", "render.ndjson", "render.plain", "render.story", "render.terminal"),
+    ("render", "render.files", "render.ndjson", "render.plain", "render.raw", "render.story", "render.terminal"),
     ("cli",),
     ("__main__",),
 )
