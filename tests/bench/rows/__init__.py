@@ -1,0 +1,1 @@
+"""The benchmarks. Each module that is put here is found by itself."""

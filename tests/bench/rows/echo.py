@@ -1,0 +1,147 @@
+"""Echo servers under a load from C: round trips, bulk, accepts, datagrams."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from tests.bench.programs import Bench, figures
+from tests.bench.registry import LESS, MORE, Contender, Contenders, Measured, at_least, benchmark
+
+Command = Callable[[Bench], Sequence[str]]
+
+
+def _sockkit(bench: Bench) -> Sequence[str]:
+    return bench.sockkit("serve", "-p", "0")
+
+
+def _sockkit_udp(bench: Bench) -> Sequence[str]:
+    return bench.sockkit("serve", "-u", "-p", "0")
+
+
+def _c(bench: Bench) -> Sequence[str]:
+    return [bench.c("echo")]
+
+
+def _c_udp(bench: Bench) -> Sequence[str]:
+    return [bench.c("udp_echo")]
+
+
+def _uvloop(bench: Bench) -> Sequence[str]:
+    return bench.python("uvloop_echo")
+
+
+def _bare(bench: Bench) -> Sequence[str]:
+    return bench.python("bare_echo")
+
+
+def _load(bench: Bench, mode: str, port: str, *args: object) -> dict[str, float]:
+    """Run the load generator to its end, and read its figures."""
+    reading, writing = os.pipe()
+    load = bench.start(bench.c("load"), mode, port, *map(str, args), stdout=writing)
+    os.close(writing)
+    with os.fdopen(reading) as report:
+        text = report.read()
+    load.succeed()
+    return figures(text)
+
+
+def round_trips(command: Command, clients: int, bench: Bench) -> Measured:
+    """64-byte messages, one under way for each client."""
+    port = bench.listening(bench.start(*command(bench)))
+    found = _load(bench, "echo", port, clients, 64, bench.seconds)
+    return {"/s": found["rate"], "p50 ms": found["p50_ms"], "p99 ms": found["p99_ms"]}
+
+
+def bulk(command: Command, bench: Bench) -> Measured:
+    """One client sends as fast as it gets back, 1 MiB under way."""
+    port = bench.listening(bench.start(*command(bench)))
+    return {"GB/s": _load(bench, "bulk", port, 1 << 20, bench.seconds)["rate"] / 1e9}
+
+
+def accepts(command: Command, bench: Bench) -> Measured:
+    """16 clients connect, get a byte echoed and close, over and over."""
+    port = bench.listening(bench.start(*command(bench)))
+    found = _load(bench, "accept", port, 16, bench.seconds)
+    return {"/s": found["rate"], "failures": found["failures"], "p50 ms": found["p50_ms"]}
+
+
+def datagrams(command: Command, window: int, bench: Bench) -> Measured:
+    """64-byte datagrams over UDP, ``window`` of them under way."""
+    port = bench.listening(bench.start(*command(bench)), udp=True)
+    found = _load(bench, "udp", port, window, 64, bench.seconds)
+    return {"/s": found["rate"], "lost": found["lost"]}
+
+
+for _clients in (1, 64, 1000):
+
+    @benchmark(
+        f"echo-{_clients}",
+        f"echo, 64-byte round trips, {_clients:,} client{'s' * (_clients > 1)}",
+        metrics={"/s": MORE, "p50 ms": LESS, "p99 ms": LESS},
+        targets=[
+            at_least(0.8, "/s", "C epoll"),
+            at_least(1.0, "/s", "uvloop"),
+            at_least(0.9, "/s", "bare Python"),
+        ],
+        rounds=7,
+    )
+    def echo(clients: int = _clients) -> Contenders:
+        """Round trips."""
+        return {
+            "sockkit": Contender(partial(round_trips, _sockkit, clients)),
+            "C epoll": Contender(partial(round_trips, _c, clients), needs=("cc",)),
+            "uvloop": Contender(partial(round_trips, _uvloop, clients), needs=("module:uvloop",)),
+            "bare Python": Contender(partial(round_trips, _bare, clients)),
+        }
+
+
+@benchmark(
+    "echo-bulk",
+    "bulk echo, 1 client",
+    metrics={"GB/s": MORE},
+    targets=[at_least(0.9, "GB/s", "C epoll")],
+    rounds=7,
+)
+def echo_bulk() -> Contenders:
+    """Bulk."""
+    return {
+        "sockkit": Contender(partial(bulk, _sockkit)),
+        "C epoll": Contender(partial(bulk, _c), needs=("cc",)),
+        "uvloop": Contender(partial(bulk, _uvloop), needs=("module:uvloop",)),
+    }
+
+
+@benchmark(
+    "accepts",
+    "connections accepted, echoed to and closed",
+    metrics={"/s": MORE, "failures": LESS},
+    targets=[at_least(0.6, "/s", "C epoll")],
+    rounds=7,
+)
+def accept() -> Contenders:
+    """Accepts."""
+    return {
+        "sockkit": Contender(partial(accepts, _sockkit)),
+        "C epoll": Contender(partial(accepts, _c), needs=("cc",)),
+        "uvloop": Contender(partial(accepts, _uvloop), needs=("module:uvloop",)),
+        "bare Python": Contender(partial(accepts, _bare)),
+    }
+
+
+for _window, _bound in ((1, 0.8), (32, 0.55)):
+
+    @benchmark(
+        f"udp-{_window}",
+        f"UDP echo, 64-byte datagrams, {_window} under way",
+        metrics={"/s": MORE, "lost": LESS},
+        targets=[at_least(_bound, "/s", "C recvfrom")],
+        rounds=7,
+    )
+    def udp(window: int = _window) -> Contenders:
+        """Datagrams."""
+        return {
+            "sockkit": Contender(partial(datagrams, _sockkit_udp, window)),
+            "C recvfrom": Contender(partial(datagrams, _c_udp, window), needs=("cc",)),
+        }
