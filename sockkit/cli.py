@@ -94,11 +94,12 @@ class Value(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.
         if self.option.kind.complete is None:
             return []
         complete = self.option.kind.complete
-        if self.option.field == "proto" and ctx.params.get("family"):
+        given = ctx.params.get("family")
+        if self.option.field == "proto" and given:
             from sockkit import names
 
             try:
-                complete = names.protocols(names.FAMILIES.parse(ctx.params["family"])).complete
+                complete = names.protocols(names.FAMILIES.parse(given if isinstance(given, str) else given[0])).complete
             except UsageError:
                 return []
         return [CompletionItem(value, help=help) for value, help in complete(incomplete)]

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import IntFlag, StrEnum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from sockkit.matrix import Matrix
 
 
 class Direction(StrEnum):
@@ -156,6 +159,15 @@ class Note(NamedTuple):
     text: str
 
 
+class Progress(NamedTuple):
+    """How far something long has come. Shown on a terminal only, in one line that is renewed; ``done == total`` ends it."""
+
+    time: float
+    done: int
+    total: int
+    what: str
+
+
 class Totals(NamedTuple):
     """The sum of a run, said once at its end."""
 
@@ -169,11 +181,13 @@ class Totals(NamedTuple):
 class Row(NamedTuple):
     """One line of a report: its cells as text, and what is remarkable about it.
 
-    ``mark`` is one of ``""``, ``changed`` (not what was asked), ``error``, ``good``, ``faint``.
+    ``mark`` is one of ``""``, ``changed`` (not what was asked), ``error``, ``good``, ``faint``. ``marks`` has one for each cell
+    instead; of a heat map these are the outcomes: ``ok``, or an errno's name.
     """
 
     cells: tuple[str, ...]
     mark: str = ""
+    marks: tuple[str, ...] = ()
 
 
 class Section(NamedTuple):
@@ -192,9 +206,26 @@ class Report(NamedTuple):
     title: str
     data: dict[str, object]
     sections: tuple[Section, ...]
+    matrix: Matrix | None = None
+    """A whole space: a terminal draws its heat map before the sections."""
 
 
-Event = Report | Call | Listening | Attempt | Opened | Data | Urgent | Ended | Lost | Closed | Failed | Note | Totals
+Event = (
+    Report
+    | Call
+    | Listening
+    | Attempt
+    | Opened
+    | Data
+    | Urgent
+    | Ended
+    | Lost
+    | Closed
+    | Failed
+    | Note
+    | Progress
+    | Totals
+)
 Observer = Callable[[Event], None]
 
 

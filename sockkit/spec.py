@@ -16,7 +16,7 @@ from typing import Any, ClassVar, NamedTuple
 from sockkit.errors import UsageError
 from sockkit.text import quoted
 
-GROUPS = ("socket", "session", "data", "output")
+GROUPS = ("socket", "space", "session", "data", "output")
 """Groups of options that ``--help GROUP`` knows, in the order of ``--help all``."""
 
 
@@ -136,8 +136,9 @@ def _completer(space: str) -> Callable[[str], list[tuple[str, str]]]:
     def complete(start: str) -> list[tuple[str, str]]:
         from sockkit import names
 
-        found: list[tuple[str, str]] = getattr(names, space).complete(start)
-        return found
+        head, comma, last = start.rpartition(",")  # of a list, its last part
+        found: list[tuple[str, str]] = getattr(names, space).complete(last)
+        return [(head + comma + value, meaning) for value, meaning in found]
 
     return complete
 

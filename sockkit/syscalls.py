@@ -159,6 +159,51 @@ def identity(env: Env, sock: socket.socket) -> Identity:
     return Identity(ask("SO_DOMAIN", SO_DOMAIN), ask("SO_TYPE", socket.SO_TYPE), ask("SO_PROTOCOL", SO_PROTOCOL))
 
 
+Attempt = tuple[int, "Identity | None"]
+"""An errno, 0 for none; and what was made."""
+
+
+def attempter(env: Env) -> Callable[[int, int, int], Attempt]:
+    """A function that makes a socket of a family, type and protocol, asks what it is, and closes it.
+
+    For a whole space of them: the observed or the bare function is chosen once.
+    """
+    if env.interest & Interest.CALLS:
+
+        def told(family: int, type: int, proto: int) -> Attempt:
+            from sockkit.spec import SocketSpec
+
+            try:
+                sock = make(env, SocketSpec(family, type, proto))
+            except OSError as error:
+                return error.errno or -1, None
+            found = identity(env, sock)
+            close(env, sock)
+            return 0, found
+
+        return told
+    # Without Python's own class around it: it costs as much again as the system calls do.
+    create = socket.SocketType
+    level = socket.SOL_SOCKET
+    options = (SO_DOMAIN, socket.SO_TYPE, SO_PROTOCOL)
+
+    def bare(family: int, type: int, proto: int) -> Attempt:
+        try:
+            sock = create(family, type, proto)
+        except OSError as error:
+            return error.errno or -1, None
+        values: list[int | None] = []
+        for option in options:
+            try:
+                values.append(None if option is None else sock.getsockopt(level, option))
+            except OSError:
+                values.append(None)
+        sock.close()
+        return 0, Identity(*values)
+
+    return bare
+
+
 class Identity(NamedTuple):
     """Family, type and protocol as the kernel reports them; None where it cannot say."""
 

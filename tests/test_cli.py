@@ -106,7 +106,8 @@ def parses(words: list[str]) -> bool:
     context = verb.make_context(command, list(rest))
     address = context.params.pop("address")
     plan = PLANS[command](**context.params, **({"address": address} if verb.takes_address else {}))
-    plan.socket_spec()
+    if not isinstance(plan, probe.ProbePlan) or plan.space() is None:
+        plan.socket_spec()
     return True
 
 
@@ -160,7 +161,7 @@ def test_help_all_shows_every_option(command: str) -> None:
 
 def test_help_of_a_group_that_is_not() -> None:
     assert refused("probe", "--help", "sesion") == [
-        "sockkit: --help: 'sesion' is no group of options of probe: socket, output and all are"
+        "sockkit: --help: 'sesion' is no group of options of probe: socket, space, output and all are"
     ]
 
 
@@ -301,6 +302,7 @@ def test_completion() -> None:
     assert complete("sockkit pr") == ["probe"]
     assert complete("sockkit probe --family IN")[:2] == ["INET", "INET6"]
     assert "STREAM" in complete("sockkit probe --type ST")
+    assert "INET,UNIX" in complete("sockkit probe --family INET,UN")
     assert complete("sockkit probe --type STREAM+N") == ["STREAM+NONBLOCK"]
     assert complete("sockkit serve --mode ") == ["echo", "discard", "pipe"]
     assert "--family" in complete("sockkit probe --fa")

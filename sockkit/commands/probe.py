@@ -6,13 +6,16 @@ import errno
 import socket
 import sys
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from sockkit import names, rules, syscalls
-from sockkit.errors import Exit, errno_name
+from sockkit.errors import Exit, UsageError, errno_name
 from sockkit.events import Env, Report, Row, Section
-from sockkit.spec import Plan, SocketSpec, plan
+from sockkit.spec import FAMILY, PROTOCOL, TYPE, Plan, SocketSpec, option, plan
 from sockkit.syscalls import Identity
+
+if TYPE_CHECKING:
+    from sockkit.matrix import Space
 
 NEAREST = 6
 """How many working combinations are offered."""
@@ -25,10 +28,63 @@ class ProbePlan(Plan):
     Make a socket, show what the kernel made of it, or why it would not.
 
     Examples:
-      sockkit probe
       sockkit probe --type DGRAM --proto TCP
-      sockkit probe --family CAN --type RAW --proto CAN_RAW
+      sockkit probe --family INET,INET6 --type all --proto 0-255
+      sockkit probe --all --json > host-a.json
     """
+
+    FIRST: ClassVar[tuple[str, ...]] = (
+        *("family", "type", "proto", "fileno"),
+        "all",
+        *("outputs", "verbose", "json"),
+    )
+
+    family: tuple[str, ...] = option(  # type: ignore[assignment]  # here one option takes many
+        "--family",
+        kind=FAMILY,
+        group="socket",
+        multiple=True,
+        help="family: names, numbers, ranges, lists of them, or all (default INET)",
+    )
+    type: tuple[str, ...] = option(  # type: ignore[assignment]
+        "--type", kind=TYPE, group="socket", multiple=True, help="likewise; flags joined by + (default STREAM)"
+    )
+    proto: tuple[str, ...] = option(  # type: ignore[assignment]
+        "--proto", kind=PROTOCOL, group="socket", multiple=True, help="likewise, within the family (default 0)"
+    )
+    all: bool = option("--all", group="space", help="everything that this kernel could know; loads kernel modules")
+    exhaustive: bool = option("--exhaustive", group="space", help="ask for every combination, infer none")
+
+    def socket_spec(self) -> SocketSpec:
+        """The four parameters, each given at most once.
+
+        Raises:
+            UsageError: see ``SocketSpec.parse``.
+        """
+        family, type, proto = (next(iter(axis), None) for axis in (self.family, self.type, self.proto))
+        return SocketSpec.parse(family, type, proto, self.fileno)
+
+    def space(self) -> Space | None:
+        """What is asked for, if it is more than one socket.
+
+        Raises:
+            UsageError: see ``matrix.parse_space``.
+        """
+        axes = (self.family, self.type, self.proto)
+        many = (len(axis) > 1 or any(_many(text) for text in axis) for axis in axes)
+        if not self.all and not any(many):
+            return None
+        from sockkit.matrix import parse_space
+
+        space = parse_space(self.family, self.type, self.proto, everywhere=self.all)
+        if space is not None and self.fileno is not None:
+            raise UsageError("one descriptor is one socket: it goes with no list, range or --all", option="--fileno")
+        return space
+
+
+def _many(text: str) -> bool:
+    """Could this be a list, a range or ``all``."""
+    return "," in text or "-" in text[1:] or text.lower() == "all"
 
 
 class Probe(NamedTuple):
@@ -353,6 +409,15 @@ def run(plan: ProbePlan, env: Env) -> Exit:
     Raises:
         UsageError: parameters that Python refuses before it asks the kernel.
     """
+    space = plan.space()
+    if space is not None:
+        from sockkit.commands import space as whole
+
+        return whole.run(plan, space, env)
+    if plan.exhaustive:
+        raise UsageError(
+            "one combination is asked for anyway: it goes with a list, a range or --all", option="--exhaustive"
+        )
     found = probe(plan.socket_spec(), env)
     env.observer(report(found, env.clock()))
     return Exit.OK if found.ok else Exit.FAILED

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from enum import Enum
 
 from sockkit.errors import OutputGone, SockkitError, SystemRefusal, UsageError, errno_name
-from sockkit.events import Data, Event, Failed, Interest, Level, Lost, Note, Opened, Report, Urgent
+from sockkit.events import Data, Event, Failed, Interest, Level, Lost, Note, Opened, Progress, Report, Urgent
 from sockkit.render import Output, Wish
 from sockkit.render.plain import write
 from sockkit.text import escape
@@ -43,9 +43,21 @@ def _base64(data: bytes) -> str:
 
 
 def document(report: Report, *, indent: int | None = 2) -> bytes:
-    """A report as one document, in UTF-8."""
+    """A report as one document, in UTF-8; indented, a list of lists has a line for each."""
     whole = {"schema": SCHEMA, "command": report.command, "complete": True, **report.data}
-    return json.dumps(whole, indent=indent).encode() + b"\n"
+    if indent is None:
+        return json.dumps(whole).encode() + b"\n"
+    lines = []
+    for key, value in whole.items():
+        if isinstance(value, list) and value and isinstance(value[0], list):
+            text = "[\n    " + ",\n    ".join(map(_compact, value)) + "\n  ]"
+        else:
+            text = json.dumps(value, indent=indent).replace("\n", "\n" + " " * indent)
+        lines.append(f"{' ' * indent}{json.dumps(key)}: {text}")
+    return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
+
+
+_compact = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Lines:
@@ -119,6 +131,8 @@ class Ndjson:
         """Observe."""
         if isinstance(event, Report):
             write(self._output.stdout, document(event))
+            return
+        if isinstance(event, Progress):
             return
         important = isinstance(event, (Failed, Lost)) or (isinstance(event, Note) and event.level is Level.WARNING)
         if self._wish.quiet and not important:

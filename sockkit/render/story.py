@@ -23,6 +23,7 @@ from sockkit.events import (
     Lost,
     Note,
     Opened,
+    Progress,
     Report,
     Side,
     Totals,
@@ -69,7 +70,7 @@ def duration(seconds: float) -> str:
 
 def lines(event: Event, width: int = PREVIEW_WIDTH, *, ascii: bool = False) -> list[Line]:
     """An event as lines: none for a report, two for a failure with a hint."""
-    if isinstance(event, Report):
+    if isinstance(event, (Report, Progress)):
         return []
     found = _WORDS[type(event)](event, width, ascii)
     return [

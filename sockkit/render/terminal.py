@@ -11,13 +11,29 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from sockkit.events import Report, Section
+from sockkit.events import Event, Progress, Report, Section
 from sockkit.render import Output, Wish
 from sockkit.render.plain import Plain, Story, write
 from sockkit.render.story import Line
 
 COLOURS = {">": "green", "<": "cyan", "=": "", "x": "magenta", "!": "bold red", "*": "dim", "": "bold"}
 MARKS = {"changed": "yellow", "error": "bold red", "good": "green", "faint": "dim", "": ""}
+HEAT = {
+    "ok": "black on green",
+    "EAFNOSUPPORT": "grey50",
+    "ESOCKTNOSUPPORT": "grey62 on grey15",
+    "EPROTONOSUPPORT": "grey62 on grey23",
+    "EPROTOTYPE": "white on dark_blue",
+    "EINVAL": "grey50",
+    "EPERM": "white on dark_red",
+    "EACCES": "black on orange3",
+    "family": "bold",
+    "": "",
+}
+"""Outcomes in a heat map; any other is ``OTHER``. Greens work, reds are a matter of privilege, greys are not there."""
+OTHER = "black on yellow"
+BAR = 30
+"""Columns of a bar of progress."""
 NARROWEST = 60
 """Columns that a report has at least."""
 _PADDING = re.compile(r"(?: |\x1b\[[0-9;]*m)+$")
@@ -33,6 +49,7 @@ class Terminal(Story):
         self._console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
         # What is narrower makes rich leave columns out: there the terminal breaks the lines.
         self._console.width = max(self._console.width, NARROWEST)
+        self._bar = False
         self._coloured_story = output.stderr_terminal and output.color
         try:
             self.width = max(20, os.get_terminal_size(output.stderr).columns - 40)
@@ -41,6 +58,7 @@ class Terminal(Story):
 
     def say(self, time: float, line: Line) -> None:
         """See ``Story``."""
+        self._clear_bar()
         if not self._coloured_story:
             self._plain.say(time, line)
             return
@@ -49,8 +67,34 @@ class Terminal(Story):
             self._console.print(text, end="\n")
         self.tell(capture.get())
 
+    def __call__(self, event: Event) -> None:
+        """See ``Story``; progress is a line of its own that is renewed."""
+        if isinstance(event, Progress):
+            self._progress(event)
+        else:
+            super().__call__(event)
+
+    def _progress(self, event: Progress) -> None:
+        if not self._coloured_story or self.wish.quiet or self.wish.verbose:
+            return
+        if event.done >= event.total:
+            self._clear_bar()
+            return
+        from rich.progress_bar import ProgressBar
+
+        with self._console.capture() as capture:
+            self._console.print(ProgressBar(event.total, event.done, BAR), end="")
+        self._bar = True
+        self.tell(f"\r{capture.get()} {event.done * 100 // event.total:3} % {event.what:<20}")
+
+    def _clear_bar(self) -> None:
+        if self._bar:
+            self._bar = False
+            self.tell("\r\x1b[K")
+
     def report(self, event: Report) -> None:
         """See ``Story``."""
+        self._clear_bar()
         if not (self.output.stdout_terminal and self.output.color):
             self._plain.report(event)
             return
@@ -74,6 +118,11 @@ def _table(section: Section) -> Table:
         header = Text(section.header[i]) if i < len(section.header) else Text("")
         table.add_column(header, overflow="fold", no_wrap=i == 0 and columns > 1)
     for row in section.rows:
+        if row.marks:
+            table.add_row(
+                *(Text(cell, HEAT.get(mark, OTHER)) for cell, mark in zip(row.cells, row.marks, strict=False))
+            )
+            continue
         style = MARKS[row.mark]
         cells = [
             Text(cell, style="bold" if i == 0 and not style and columns > 1 else style)
