@@ -1,7 +1,17 @@
 """Runs sockkit as a user would: real processes, real sockets, and checks that hold for every run.
 
 Nothing here sleeps to synchronise: a server is ready when it says ``listening on``, a process is over when it ends, and every
-wait has a limit (``TIMEOUT``) whose passing is a failure.
+wait has a limit (``TIMEOUT``) whose passing is a failure (U7).
+
+What holds for every run is checked here, whatever the test is about:
+
+- U1: no traceback, no warning, no exit status of a crashed interpreter (``check``).
+- U2: stderr has lines that say what they are, and no control bytes (``check``).
+- U3: nobody of its process group is left, its port is free, its path gone, lent descriptors have the flags that they had
+  (``Process.finish``, ``Server.finish``), the terminal is as it was (``on_terminal``).
+- U4: a server that has nothing to do uses no CPU (``Server.settle``).
+- U5: memory stays within ``MEMORY``, whatever passes through (``Process.finish``).
+- U6: a server that nobody talks to any more has the sockets that it began with (``Server.settle``).
 """
 
 from __future__ import annotations
@@ -19,12 +29,17 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import pytest
 
 TIMEOUT = 30.0
+MEMORY = (24 + 32) << 20
+"""Bytes that a run may have resident: an interpreter with what it imports, and 32 MiB for whatever passes through."""
 SOCKKIT = [sys.executable, "-m", "sockkit"]
+KEYS = re.compile(r"sockkit: |listening on |[=<>x!*] |\{|Usage: |Try |Error: ")
+"""How each line of stderr begins."""
 FORBIDDEN = (b"Traceback", b"Exception ignored", b"Fatal Python error", b"ResourceWarning", b"RuntimeWarning")
 ENVIRONMENT = {
     **{name: value for name, value in os.environ.items() if name not in ("FORCE_COLOR", "NO_COLOR", "NOTIFY_SOCKET")},
@@ -58,33 +73,9 @@ def check(result: Result) -> Result:
         assert word not in result.err, result.said
     assert not re.search(rb"[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]", result.err), result.err
     assert result.status not in (120, 134, 139, -6, -11), result
+    for line in result.said.splitlines():
+        assert KEYS.match(line), f"a line that does not say what it is: {line!r}"
     return result
-
-
-def run(
-    *args: str,
-    stdin: bytes | int | None = b"",
-    timeout: float = TIMEOUT,
-    env: dict[str, str] | None = None,
-    pass_fds: Sequence[int] = (),
-    cwd: str | os.PathLike[str] | None = None,
-    prefix: Sequence[str] = (),
-) -> Result:
-    """Run sockkit to its end. ``stdin``: bytes through a pipe, a descriptor, or None for /dev/null."""
-    given: dict[str, Any] = (
-        {"input": stdin} if isinstance(stdin, bytes) else {"stdin": subprocess.DEVNULL if stdin is None else stdin}
-    )
-    done = subprocess.run(
-        [*prefix, *SOCKKIT, *args],
-        capture_output=True,
-        timeout=timeout,
-        env={**ENVIRONMENT, **(env or {})},
-        pass_fds=pass_fds,
-        cwd=cwd,
-        check=False,
-        **given,
-    )
-    return check(Result(done.returncode, done.stdout, done.stderr))
 
 
 class Process:
@@ -99,7 +90,11 @@ class Process:
         pass_fds: Sequence[int] = (),
         cwd: str | os.PathLike[str] | None = None,
         prefix: Sequence[str] = (),
+        memory: int = MEMORY,
     ) -> None:
+        self.memory = memory
+        self.peak = 0
+        self._lent = [(fd, *_file(fd)) for fd in (stdin, stdout) if fd >= 0]
         self.popen = subprocess.Popen(
             [*prefix, *SOCKKIT, *args],
             stdin=stdin,
@@ -109,6 +104,7 @@ class Process:
             pass_fds=pass_fds,
             cwd=cwd,
             bufsize=0,
+            start_new_session=True,  # so that whoever is left behind can be found
         )
         self.pid = self.popen.pid
         self.out = bytearray()
@@ -138,6 +134,7 @@ class Process:
             while True:
                 found = re.search(pattern, bytes(buffer))
                 if found:
+                    self._look()
                     return found
                 over = self.popen.poll() is not None and not any(thread.is_alive() for thread in self._threads)
                 left = deadline - time.monotonic()
@@ -152,6 +149,22 @@ class Process:
         self.popen.stdin.write(data)
         self.popen.stdin.flush()
 
+    def feed(self, data: bytes) -> None:
+        """Write to its stdin in the background, and end it. A process that has seen enough is its own affair."""
+
+        def write() -> None:
+            try:
+                self.send(data)
+            except BrokenPipeError:
+                pass
+            try:
+                self.close_stdin()
+            except BrokenPipeError:
+                pass
+
+        self._threads.append(threading.Thread(target=write, daemon=True))
+        self._threads[-1].start()
+
     def close_stdin(self) -> None:
         """End its stdin."""
         assert self.popen.stdin is not None
@@ -159,19 +172,39 @@ class Process:
 
     def kill(self, number: int) -> None:
         """Send it a signal, by pid."""
+        self._look()
         self.popen.send_signal(number)
+
+    def _look(self) -> None:
+        """Note how much memory it has had at most (VmHWM: of this program, not of what forked it)."""
+        if sys.platform == "linux":
+            self.peak = max(self.peak, _status(self.pid, "VmHWM"))
+
+    def _wait(self, timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        while self.popen.poll() is None:
+            self._look()
+            left = deadline - time.monotonic()
+            if left <= 0:
+                self.popen.kill()
+                self.popen.wait()
+                raise AssertionError(f"still running after {timeout} s; {bytes(self.err)!r}")
+            _wait_for_exit(self.popen, min(left, 0.1))
 
     def finish(self, timeout: float = TIMEOUT) -> Result:
         """Wait for its end."""
-        try:
-            self.popen.wait(timeout)
-        except subprocess.TimeoutExpired:
-            self.popen.kill()
-            self.popen.wait()
-            raise AssertionError(f"still running after {timeout} s; {bytes(self.err)!r}") from None
+        self._wait(timeout)
         for thread in self._threads:
             thread.join(timeout)
         self.close()
+        if sys.platform == "linux":
+            with pytest.raises(ProcessLookupError):  # whoever it has started is gone too
+                os.killpg(self.pid, 0)
+        for fd, *before in self._lent:
+            now = _file(fd)
+            if now[0] == before[0] != "closed":
+                assert now == tuple(before), "the flags of a lent descriptor are the lender's"
+        assert self.peak <= self.memory, f"{self.peak >> 20} MiB resident"
         return check(Result(self.popen.returncode, bytes(self.out), bytes(self.err)))
 
     def stop(self, number: int = signal.SIGTERM) -> Result:
@@ -201,6 +234,20 @@ class Process:
         self.close()
 
 
+def run(
+    *args: str,
+    stdin: bytes | int | None = b"",
+    timeout: float = TIMEOUT,
+    **kwargs: Any,
+) -> Result:
+    """Run sockkit to its end. ``stdin``: bytes through a pipe, a descriptor, or None for /dev/null."""
+    source = subprocess.PIPE if isinstance(stdin, bytes) else subprocess.DEVNULL if stdin is None else stdin
+    with Process(*args, stdin=source, **kwargs) as process:
+        if isinstance(stdin, bytes):
+            process.feed(stdin)
+        return process.finish(timeout)
+
+
 class Server(Process):
     """``sockkit serve ARGS`` on a free port (unless the arguments say where), ready when the constructor returns.
 
@@ -216,11 +263,45 @@ class Server(Process):
         except BaseException:
             self.close()
             raise
+        self._path = Path(str(kwargs.get("cwd") or "."), self.address)
+        self._inode = self._path.lstat().st_ino if self._path.is_socket() else None
+        self._sockets = len(sockets(self.pid)) if sys.platform == "linux" else 0
 
     @property
     def port(self) -> int:
         """The port that it got."""
         return int(self.address.rpartition(":")[2])
+
+    def settle(self) -> None:
+        """Where nothing is going on, nothing is done, and no socket is kept but the listener and those of open sessions."""
+        deadline = time.monotonic() + 5
+        while sys.platform == "linux" and self.popen.poll() is None:
+            found = sockets(self.pid)
+            opened = len(re.findall(rb"(?m)^= #\d+ .* connected", self.err))
+            closed = len(re.findall(rb"(?m)^x #\d+ .* closed", self.err))
+            if len(found) <= self._sockets + opened - closed and is_idle(self.pid, 0.015):
+                return
+            assert time.monotonic() < deadline, (
+                f"{len(found)} sockets, {self._sockets} at first, {opened} sessions opened, {closed} closed; {found}"
+            )
+
+    def stop(self, number: int = signal.SIGTERM, *, busy: bool = False) -> Result:
+        """See ``Process.stop``; ``busy``: it has something to do, so do not wait until it has nothing."""
+        if not busy:
+            self.settle()
+        return super().stop(number)
+
+    def finish(self, timeout: float = TIMEOUT) -> Result:
+        """See ``Process.finish``."""
+        result = super().finish(timeout)
+        if sys.platform == "linux" and result.status != -signal.SIGKILL:
+            port = re.search(r":(\d+)$", self.address)
+            if port is not None:
+                ours = {int(name[8:-1]) for name in sockets(os.getpid())}  # a listener that the test lent it
+                assert not bound(int(port[1])) - ours, "its port is free again"
+            if self._inode is not None and self._path.is_socket():
+                assert self._path.lstat().st_ino != self._inode, "its path is gone"
+        return result
 
     def connect(self) -> socket.socket:
         """A plain TCP connection to it, with a timeout so that no test hangs."""
@@ -277,6 +358,7 @@ def on_terminal(
         )
     try:
         fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+        before = termios.tcgetattr(master)
         shown = bytearray()
         deadline = time.monotonic() + TIMEOUT
         pending = typed
@@ -296,12 +378,103 @@ def on_terminal(
             shown += data
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         pid = 0
+        assert termios.tcgetattr(master) == before, "the terminal is as it was"
         return Screen(status, bytes(shown))
     finally:
         os.close(master)
         if pid:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
+
+
+def ticks(pid: int) -> int:
+    """CPU time used, in clock ticks (10 ms), proc_pid_stat(5)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def cpu_time(pid: int) -> float:
+    """Seconds of CPU that the main thread has used, to the nanosecond: /proc/PID/schedstat."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+
+
+def is_idle(pid: int, window: float = 0.5, share: float = 0.05) -> bool:
+    """True if it uses next to no CPU during ``window`` seconds."""
+    before, begun = cpu_time(pid), time.monotonic()
+    time.sleep(window)  # the window of a measurement, not a wait for anything
+    return cpu_time(pid) - before <= share * (time.monotonic() - begun)
+
+
+def _status(pid: int, field: str) -> int:
+    """A size of /proc/PID/status in bytes; 0 for a process that is gone."""
+    try:
+        found = re.search(rf"{field}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return int(found[1]) * 1024 if found else 0
+
+
+def resident(pid: int) -> int:
+    """Bytes of resident memory."""
+    return _status(pid, "VmRSS")
+
+
+def descriptors(pid: int) -> int:
+    """How many it has open."""
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def sockets(pid: int) -> list[str]:
+    """The sockets that it has open, as ``socket:[INODE]``; stdin, stdout and stderr do not count."""
+    found = []
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            name = os.readlink(f"/proc/{pid}/fd/{fd}")
+        except FileNotFoundError:
+            continue
+        if name.startswith("socket:") and int(fd) > 2:
+            found.append(name)
+    return found
+
+
+def bound(port: int) -> set[int]:
+    """The inodes of the sockets that listen on a port, or have it for datagrams, in this network namespace: /proc/net."""
+    found = set()
+    for table, state in (("tcp", "0A"), ("tcp6", "0A"), ("udp", "07"), ("udp6", "07")):
+        path = Path("/proc/net", table)
+        for line in path.read_text().splitlines()[1:] if path.exists() else ():
+            fields = line.split()
+            if fields[3] == state and int(fields[1].rpartition(":")[2], 16) == port:
+                found.add(int(fields[9]))
+    return found
+
+
+def _file(fd: int) -> tuple[object, int]:
+    """Which file a descriptor stands for, and its flags."""
+    try:
+        status = os.fstat(fd)
+        import fcntl
+
+        return (status.st_dev, status.st_ino), fcntl.fcntl(fd, fcntl.F_GETFL)
+    except (ImportError, OSError):
+        return "closed", 0
+
+
+def _wait_for_exit(popen: subprocess.Popen[bytes], timeout: float) -> None:
+    """Wait for the end of a process, at once where the system can tell of it."""
+    if not hasattr(os, "pidfd_open"):
+        try:
+            popen.wait(timeout)
+        except subprocess.TimeoutExpired:
+            pass
+        return
+    fd = os.pidfd_open(popen.pid)
+    try:
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        poll.poll(timeout * 1000)
+    finally:
+        os.close(fd)
 
 
 def need(tool: str) -> str:

@@ -114,7 +114,7 @@ def parses(words: list[str]) -> bool:
 # ---- help
 
 
-def test_alone() -> None:
+def test_j12_alone() -> None:
     """The help is on stderr, since nothing was asked for: exit 2."""
     result = run()
     assert result.status == 2 and result.out == b""
@@ -126,7 +126,7 @@ def test_alone() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_of_a_command_fits_a_screen(command: str) -> None:
+def test_j12_help_of_a_command_fits_a_screen(command: str) -> None:
     result = run(command, "--help")
     assert result.status == 0 and result.err == b"" and result == run(command, "-h")
     lines = result.text.splitlines()
@@ -165,7 +165,7 @@ def test_help_of_a_group_that_is_not() -> None:
     ]
 
 
-def test_version_and_module() -> None:
+def test_j12_version_and_module() -> None:
     assert run("--version") == (0, f"sockkit {sockkit.__version__}\n".encode(), b"")
     script = os.path.join(os.path.dirname(sys.executable), "sockkit")
     if os.path.exists(script):
@@ -316,7 +316,7 @@ PORTS = ["70000", "65536", "-1", "abc", "0x50", "1e3", "99999999999999999999", "
 
 
 @pytest.mark.parametrize("port", PORTS)
-def test_ports(port: str) -> None:
+def test_j1_ports(port: str) -> None:
     """J1: nothing listens on, or is contacted at, a port that was not typed."""
     assert refused("serve", "-p", port)[0].startswith("sockkit: --port: ")
     lines = refused("connect", "-p", port, "127.0.0.1", "1")
@@ -344,7 +344,7 @@ def test_numbers_that_never_reach_the_kernel(option: str, number: int) -> None:
 
 
 @pytest.mark.parametrize("number", [-1, 2**31, 2**70])
-def test_descriptors_that_cannot_be(number: int) -> None:
+def test_j7_descriptors_that_cannot_be(number: int) -> None:
     for command in ("probe", "inspect", "serve"):
         line = refused(command, "--fileno", str(number))[0]
         assert line.startswith(f"sockkit: --fileno: {number}")
@@ -414,14 +414,14 @@ def test_bad_input(line: str, option: str, said: str) -> None:
 
 
 @pytest.mark.parametrize("seconds", ["-5", "nan", "inf", "1e309", "x", ""])
-def test_times(seconds: str) -> None:
+def test_j9_times(seconds: str) -> None:
     """J9."""
     said = f"{seconds!r} is no time: seconds from 0 to 999999999, such as 2 or 0.5"
     for option in ("--wait", "--idle-timeout", "--connect-timeout", "--reply-wait"):
         assert refused("connect", option, seconds, "127.0.0.1", "1") == [f"sockkit: {option}: {said}"]
 
 
-def test_a_time_of_0() -> None:
+def test_j9_a_time_of_0() -> None:
     for option in ("-w", "--idle-timeout", "--connect-timeout"):
         assert "a timeout of 0 seconds" in refused("connect", option, "0", "127.0.0.1", "1")[0]
 
@@ -498,7 +498,7 @@ def test_a_reader_that_is_gone() -> None:
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="CANNOT: no /dev/full")
-def test_a_full_disk() -> None:
+def test_e3_a_full_disk() -> None:
     """E3."""
     for args in (["probe"], ["probe", "--json"], ["inspect"], ["--help"], ["probe", "--help"], ["--version"]):
         with open("/dev/full", "wb") as full:
@@ -533,7 +533,7 @@ def test_reports_are_plain_in_a_pipe() -> None:
 
 
 @pytest.mark.parametrize("env", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
-def test_no_colour_where_none_is_wanted(env: dict[str, str]) -> None:
+def test_n2_no_colour_where_none_is_wanted(env: dict[str, str]) -> None:
     """N2."""
     screen = on_terminal("probe", env=env)
     assert screen.status == 0 and b"\x1b" not in screen.shown and b"IPPROTO_TCP (6)" in screen.shown
@@ -545,7 +545,7 @@ def test_colour_on_a_terminal_or_where_it_is_forced() -> None:
     assert b"\x1b[" in forced.out and b"IPPROTO_TCP (6)" in forced.out
 
 
-def test_payload_is_never_coloured() -> None:
+def test_n2_payload_is_never_coloured() -> None:
     """N2: FORCE_COLOR is for reports."""
     with Process("serve", "--port", "0", "--once", env={"FORCE_COLOR": "1"}) as server:
         port = server.wait_for(rb"listening on 127\.0\.0\.1:(\d+)")[1].decode()
@@ -557,7 +557,7 @@ def test_payload_is_never_coloured() -> None:
     [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}],
     ids=["encoding", "locale"],
 )
-def test_ascii_locales(env: dict[str, str]) -> None:
+def test_n1_ascii_locales(env: dict[str, str]) -> None:
     """N1."""
     for args, status in (
         (["probe"], 0),

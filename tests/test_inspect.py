@@ -165,7 +165,7 @@ def read(sock: socket.socket, level: int, number: int, size: int) -> bytes | str
 
 @needs_linux
 @pytest.mark.parametrize(("state", "name"), STATES, ids=lambda value: getattr(value, "__name__", ""))
-def test_values_are_those_of_getsockopt(state: Callable[[], Any], name: str | None) -> None:
+def test_l1_values_are_those_of_getsockopt(state: Callable[[], Any], name: str | None) -> None:
     """L1: everything that is one number or a text is what this process reads from the same socket."""
     with state() as sock:
         report = seen(fd=sock.fileno())
@@ -217,7 +217,7 @@ def test_queues() -> None:
 
 
 @needs_linux
-def test_a_pending_error_stays_pending() -> None:
+def test_l5_a_pending_error_stays_pending() -> None:
     """L5."""
     with udp() as gone:
         address = gone.getsockname()
@@ -233,7 +233,7 @@ def test_a_pending_error_stays_pending() -> None:
 
 
 @needs_linux
-def test_queued_clients_stay_queued() -> None:
+def test_l14_queued_clients_stay_queued() -> None:
     """L14."""
     with listener() as server, ExitStack() as stack:
         for _ in range(3):
@@ -251,7 +251,7 @@ def test_queued_clients_stay_queued() -> None:
 
 
 @needs_unix
-def test_a_lent_descriptor_still_works() -> None:
+def test_l8_a_lent_descriptor_still_works() -> None:
     """L8: for the next command of the same shell; its flags are as before."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
@@ -390,7 +390,7 @@ def opened(kind: str, stack: ExitStack) -> int:
 
 @needs_linux
 @pytest.mark.parametrize("kind", ["pipe", "file", "directory", "epoll", "eventfd", "path only"])
-def test_no_socket(kind: str) -> None:
+def test_l12_no_socket(kind: str) -> None:
     with ExitStack() as stack:
         fd = opened(kind, stack)
         result = run("inspect", "--fileno", str(fd), pass_fds=(fd,))
@@ -408,7 +408,7 @@ def test_a_closed_descriptor() -> None:
 
 
 @pytest.mark.parametrize(("typed", "python"), [("-1", "ValueError: negative file descriptor"), ("x", "TypeError: ")])
-def test_a_descriptor_that_cannot_be(typed: str, python: str) -> None:
+def test_j7_a_descriptor_that_cannot_be(typed: str, python: str) -> None:
     result = run("inspect", "--fileno", typed)
     assert result.status == 2 and result.out == b""
     assert result.said.startswith("sockkit: --fileno: ") and f"(Python: {python}" in result.said
@@ -447,7 +447,7 @@ def test_on_a_terminal_of_80_columns() -> None:
 
 
 @pytest.mark.parametrize("columns", ["", "1", "500"])
-def test_nothing_is_cut_in_a_pipe(columns: str) -> None:
+def test_m10_nothing_is_cut_in_a_pipe(columns: str) -> None:
     """M10."""
 
     def words(env: dict[str, str]) -> list[str]:

@@ -250,7 +250,7 @@ def test_unix_raw_is_rewritten() -> None:
 
 
 @needs_linux
-def test_flags_of_the_type_are_decoded() -> None:
+def test_m9_flags_of_the_type_are_decoded() -> None:
     """M9."""
     for typed in ("STREAM+NONBLOCK", "stream|nonblock", str(socket.SOCK_STREAM | socket.SOCK_NONBLOCK)):
         report = found("--type", typed)
@@ -307,7 +307,7 @@ def test_fileno_detects_the_other_family() -> None:
 
 @needs_unix
 @needs_linux
-def test_a_false_declaration_is_flagged() -> None:
+def test_m6_a_false_declaration_is_flagged() -> None:
     """M6: Python takes any family, type and proto for a descriptor, and repeats them."""
     one, other = socket.socketpair()
     with one, other:
@@ -369,14 +369,14 @@ def test_fileno_that_is_closed() -> None:
         ("4294967296", "4294967296 is too large: a file descriptor is at most 2147483647"),
     ],
 )
-def test_fileno_that_cannot_be(typed: str, said: str) -> None:
+def test_j7_fileno_that_cannot_be(typed: str, said: str) -> None:
     result = run("probe", "--fileno", typed)
     assert result.status == 2 and result.out == b""
     assert result.said.startswith("sockkit: --fileno: ") and said in result.said
 
 
 @needs_unix
-def test_an_adopted_descriptor_is_never_closed() -> None:
+def test_m7_an_adopted_descriptor_is_never_closed() -> None:
     """M7: as seen by the next command of the same shell, and by Python."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
@@ -441,7 +441,7 @@ def test_json_tells_what_was_given() -> None:
         (socket.AF_INET, socket.SOCK_STREAM, 1, "EPROTONOSUPPORT"),
     ],
 )
-def test_linux_test_project(family: int, type: int, proto: int, answer: str | None) -> None:
+def test_m1_linux_test_project(family: int, type: int, proto: int, answer: str | None) -> None:
     result = run("probe", "--json", "--family", str(family), "--type", str(type), "--proto", str(proto))
     report = json.loads(result.out)
     assert result.status == (0 if answer is None else 1)
@@ -486,7 +486,7 @@ def test_no_descriptor_is_left() -> None:
 
 
 @needs_linux
-def test_without_the_privilege() -> None:
+def test_m11_without_the_privilege() -> None:
     """M11: what only root may is a refusal like others, and what is offered works for that user."""
     # Root without CAP_NET_RAW (13), which PR_CAPBSET_DROP (24) takes away, is in the way of nothing else of the tests.
     drop = "import ctypes, os, sys; ctypes.CDLL(None).prctl(24, 13); os.execv(sys.argv[1], sys.argv[1:])"
@@ -518,7 +518,7 @@ def test_quiet_leaves_the_report() -> None:
 
 
 @pytest.mark.parametrize("columns", ["", "1", "500"])
-def test_nothing_is_cut_in_a_pipe(columns: str) -> None:
+def test_m10_nothing_is_cut_in_a_pipe(columns: str) -> None:
     """M10."""
     args = ("probe", "--type", "DGRAM", "--proto", "TCP")
     assert run(*args, env={"COLUMNS": columns}).out == run(*args, env={"COLUMNS": "100"}).out

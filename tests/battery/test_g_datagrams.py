@@ -137,7 +137,7 @@ def story(err: bytes) -> list[dict[str, object]]:
 
 
 @pytest.mark.parametrize("mode", ["pipe", "echo", "discard"])
-def test_an_empty_datagram_is_a_message_and_ends_nothing(mode: str) -> None:
+def test_g1_an_empty_datagram_is_a_message_and_ends_nothing(mode: str) -> None:
     with Server("-u", "--mode", mode, "-v") as server:
         with caller(server) as sock:
             for data in (b"first", b"", b"after"):
@@ -156,7 +156,7 @@ def test_an_empty_datagram_is_a_message_and_ends_nothing(mode: str) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 1400, 8193, 9000, 16385, LONGEST])
-def test_a_datagram_of_any_size_arrives_whole(size: int) -> None:
+def test_g4_a_datagram_of_any_size_arrives_whole(size: int) -> None:
     data = os.urandom(size)
     with Server("-u", "--mode", "pipe") as sink, caller(sink) as sock:
         assert sock.send(data) == size
@@ -168,7 +168,7 @@ def test_a_datagram_of_any_size_arrives_whole(size: int) -> None:
         assert echoed(sock, data) == data
 
 
-def test_each_of_three_clients_gets_its_own_echoes() -> None:
+def test_g10_each_of_three_clients_gets_its_own_echoes() -> None:
     with Server("-u") as server:
         clients = [Process("connect", "-u", "--lines", *AT_ONCE, "127.0.0.1", str(server.port)) for _ in range(3)]
         try:
@@ -251,7 +251,7 @@ def test_forged_sources_cost_no_memory() -> None:
 # ---- connect
 
 
-def test_70_000_bytes_are_split_and_none_is_lost(tmp_path: Path) -> None:
+def test_g6_70_000_bytes_are_split_and_none_is_lost(tmp_path: Path) -> None:
     data = os.urandom(70_000)
     (tmp_path / "data").write_bytes(data)
     with listener(type=socket.SOCK_DGRAM) as peer:
@@ -265,7 +265,7 @@ def test_70_000_bytes_are_split_and_none_is_lost(tmp_path: Path) -> None:
         assert waiting(peer) == [data[:LONGEST], data[LONGEST:]]
 
 
-def test_a_line_of_65508_bytes_is_refused_as_the_kernel_refuses_it() -> None:
+def test_g7_a_line_of_65508_bytes_is_refused_as_the_kernel_refuses_it() -> None:
     with Server("-u") as server:
         lines = b"small\n" + b"x" * (LONGEST + 1) + b"\nnever sent\n"
         result = run("connect", "-u", "--lines", *SOON, "127.0.0.1", str(server.port), stdin=lines)
@@ -291,7 +291,7 @@ def test_a_line_without_end_does_not_fill_memory() -> None:
     assert "[EMSGSIZE 90]" in result.said
 
 
-def test_a_closed_port_is_a_refusal() -> None:
+def test_g8_a_closed_port_is_a_refusal() -> None:
     port = closed_port()
     begun = time.monotonic()
     result = run("connect", "-u", "127.0.0.1", str(port), stdin=b"abc")
@@ -314,7 +314,7 @@ def test_a_refusal_while_stdin_is_open_ends_it_too() -> None:
 
 @pytest.mark.parametrize("stdin", [None, b""], ids=["/dev/null", "empty pipe"])
 @pytest.mark.parametrize("lines", [(), ("--lines",)], ids=["bytes", "lines"])
-def test_no_input_is_no_datagram(stdin: bytes | None, lines: tuple[str, ...]) -> None:
+def test_g12_no_input_is_no_datagram(stdin: bytes | None, lines: tuple[str, ...]) -> None:
     with listener(type=socket.SOCK_DGRAM) as peer:
         port = str(peer.getsockname()[1])
         assert run("connect", "-u", *lines, *AT_ONCE, "127.0.0.1", port, stdin=stdin) == (0, b"", b"")
@@ -339,7 +339,7 @@ def test_lines_become_datagrams(stdin: bytes, messages: list[bytes]) -> None:
         assert waiting(peer) == messages
 
 
-def test_the_end_of_input_sends_nothing_more() -> None:
+def test_b10_the_end_of_input_sends_nothing_more() -> None:
     with listener(type=socket.SOCK_DGRAM) as peer:
         port = str(peer.getsockname()[1])
         assert run("connect", "-u", *AT_ONCE, "127.0.0.1", port, stdin=b"one\n").status == 0
@@ -420,7 +420,7 @@ def test_idle_timeout_of_connect() -> None:
 
 @needs_unix
 @pytest.mark.parametrize(("flags", "type"), MESSAGE_KINDS)
-def test_unix_records_keep_their_boundaries(tmp_path: Path, flags: tuple[str, ...], type: int) -> None:
+def test_g11_unix_records_keep_their_boundaries(tmp_path: Path, flags: tuple[str, ...], type: int) -> None:
     records = [bytes([65 + size % 26]) * size for size in range(1, 201)]
     path = tmp_path / "server"
     with Server("-U", *flags, str(path), free_port=False) as server:
@@ -610,7 +610,7 @@ def test_a_server_says_what_was_cut(tmp_path: Path, mode: str, long_message: byt
 # ---- serve
 
 
-def test_pipe_answers_the_peer_that_was_heard_from_last() -> None:
+def test_g10_pipe_answers_the_peer_that_was_heard_from_last() -> None:
     with Server("-u", "--mode", "pipe") as server, caller(server) as first, caller(server) as second:
         server.send(b"for whoever comes first")
         first.send(b"1")

@@ -1,0 +1,166 @@
+"""Slow peers: back-pressure keeps memory and CPU where they are, and time limits say what they limit."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.harness import (
+    TIMEOUT,
+    Process,
+    Server,
+    is_idle,
+    listener,
+    needs_linux,
+    needs_unix,
+    receive_all,
+    resident,
+    run,
+)
+from tests.peers import (
+    BLOCK,
+    MIB,
+    Task,
+    accepted,
+    drain_digest,
+    eventually,
+    full_queue,
+    pipe,
+    port_of,
+    send_until_stuck,
+)
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="CANNOT: pipes and signals as POSIX has them")
+
+
+@needs_linux
+def test_c1_nobody_reads_our_stdout() -> None:
+    with listener() as sock, pipe() as (_, stdout), Process("connect", port_of(sock), stdout=stdout) as client:
+        os.close(stdout)
+        with accepted(sock) as peer:
+            before = resident(client.pid)
+            sent = send_until_stuck(peer)
+            assert sent <= 16 * MIB
+            assert resident(client.pid) - before < 32 * MIB
+            assert is_idle(client.pid)
+        assert client.stop().status == -signal.SIGTERM
+
+
+@needs_linux
+def test_c2_the_peer_reads_nothing() -> None:
+    with (
+        listener() as sock,
+        open("/dev/zero", "rb") as zeros,
+        Process("connect", port_of(sock), stdin=zeros.fileno()) as client,
+        accepted(sock),
+    ):
+        before = resident(client.pid)
+        eventually(lambda: is_idle(client.pid, 0.2, 0.01))
+        assert resident(client.pid) - before < 32 * MIB
+        assert is_idle(client.pid)
+        result = client.stop()
+        assert (result.status, result.out) == (-signal.SIGTERM, b"")
+        assert re.fullmatch(r"(sockkit: #1 lost \S.*: not handed over before the end\n)?", result.said)
+
+
+@needs_linux
+def test_c2_an_echo_whose_client_reads_nothing() -> None:
+    with Server() as server, server.connect() as client:
+        before = resident(server.pid)
+        sent = send_until_stuck(client)
+        assert resident(server.pid) - before < 32 * MIB
+        assert is_idle(server.pid)
+        ending = Task(client.shutdown, socket.SHUT_WR)
+        size, _ = drain_digest(client.recv)
+        ending.get()
+        assert size == sent, "and when it reads at last, all of it is there"
+
+
+def test_c4_idle_timeout() -> None:
+    with listener() as sock, Process("connect", "--idle-timeout", "1", port_of(sock)) as client, accepted(sock) as peer:
+        begun = time.monotonic()
+        assert peer.recv(1) == b""
+        assert 0.8 < time.monotonic() - begun < 2
+        result = client.finish()
+    assert (result.status, result.out) == (1, b"")
+    assert result.said == f"sockkit: #1 idle timeout: nothing moved for 1 s [ETIMEDOUT {errno.ETIMEDOUT}]\n"
+
+
+def test_c4_a_flow_in_one_direction_is_not_idle() -> None:
+    with listener() as sock, Process("connect", "--idle-timeout", "0.6", port_of(sock)) as client:
+        with accepted(sock) as peer:
+            for number in range(15):
+                peer.sendall(b"%x" % number)
+                time.sleep(0.1)  # the case: a slow flow that lasts longer than the timeout
+        client.close_stdin()
+        assert client.finish() == (0, b"0123456789abcde", b"")
+
+
+def test_c4_a_slow_peer_that_takes_what_the_kernel_holds_is_not_idle() -> None:
+    content = BLOCK[:600_000]
+    with listener() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+        with Process("connect", "--idle-timeout", "0.8", port_of(sock)) as client, accepted(sock) as peer:
+            peer.shutdown(socket.SHUT_WR)
+            client.send(content)
+            client.close_stdin()
+            got = bytearray()
+            while chunk := peer.recv(32768):
+                got += chunk
+                time.sleep(0.08)  # the case: it takes longer than the timeout, all in all
+            assert got == content
+            assert client.finish() == (0, b"", b"")
+
+
+def test_c6_a_full_accept_queue() -> None:
+    with full_queue() as sock:
+        begun, port = time.monotonic(), port_of(sock)
+        result = run("connect", "--connect-timeout", "1", port, stdin=b"x")
+        assert 0.9 < time.monotonic() - begun < 3
+    assert (result.status, result.out) == (1, b"")
+    expected = rf"sockkit: connect to 127\.0\.0\.1:{port}: timed out after 1 s \[ETIMEDOUT {errno.ETIMEDOUT}\]\n"
+    assert re.match(expected, result.said)
+
+
+@needs_unix
+def test_c6_a_full_accept_queue_of_a_unix_socket(tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    with full_queue(socket.AF_UNIX, path) as sock:
+        result = run("connect", "-w", "0.5", path, stdin=b"x")
+        assert (result.status, result.out) == (1, b"")
+        assert result.said.startswith(
+            f"sockkit: connect to {path}: timed out after 0.5 s [ETIMEDOUT {errno.ETIMEDOUT}]\n"
+        )
+        with Process("connect", path) as client:  # it waits, and when there is room it gets in
+            client.send(b"x")
+            client.close_stdin()
+            sock.settimeout(TIMEOUT)
+            for _ in range(8):
+                with sock.accept()[0] as peer:
+                    peer.settimeout(TIMEOUT)
+                    if select.select([peer], [], [], 0.5)[0]:
+                        assert receive_all(peer) == b"x"
+                        break
+            assert client.finish() == (0, b"", b"")
+
+
+def test_c7_a_peer_that_delays_its_end() -> None:
+    with listener() as sock, Process("connect", port_of(sock), stdin=subprocess.DEVNULL) as client:
+        with accepted(sock) as peer:
+            assert peer.recv(1) == b""
+            peer.sendall(b"first ")
+            client.wait_for(rb"first ", stream="out")
+            with pytest.raises(subprocess.TimeoutExpired):
+                client.popen.wait(1.5)
+            peer.sendall(b"last")
+        assert client.finish() == (0, b"first last", b"")

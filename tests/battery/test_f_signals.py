@@ -1,0 +1,106 @@
+"""Signals: a prompt end, cleaned up, by the signal itself."""
+
+from __future__ import annotations
+
+import errno
+import re
+import signal
+import socket
+import stat
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.harness import (
+    TIMEOUT,
+    Process,
+    Server,
+    listener,
+    needs_linux,
+    needs_unix,
+    run,
+)
+from tests.peers import (
+    accepted,
+    exactly,
+    full_queue,
+    port_of,
+    shell,
+    with_names,
+)
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="CANNOT: pipes and signals as POSIX has them")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_f1_f5_a_signal_ends_an_idle_connect(number: signal.Signals) -> None:
+    with listener() as sock, Process("connect", port_of(sock)) as client, accepted(sock) as peer:
+        client.send(b"x")
+        assert exactly(peer, 1) == b"x"
+        begun = time.monotonic()
+        assert client.stop(number) == (-number, b"", b"")
+        assert time.monotonic() - begun < 1
+        assert peer.recv(1) == b""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_f1_f5_a_signal_ends_a_server_with_its_totals(number: signal.Signals) -> None:
+    with Server() as server, server.connect() as client:
+        client.sendall(b"hello")
+        assert exactly(client, 5) == b"hello"
+        begun = time.monotonic()
+        result = server.stop(number)
+        assert time.monotonic() - begun < 1
+        assert client.recv(1) == b""
+    assert result.status == -number
+    assert len(re.findall(r"^x total: 1 session, received 5 bytes, sent 5 bytes in \S+ s$", result.said, re.M)) == 1
+
+
+def test_f1_while_connecting() -> None:
+    with full_queue() as sock, Process("connect", "-v", port_of(sock)) as client:
+        client.wait_for(rb"connect\(")
+        begun = time.monotonic()
+        assert client.stop(signal.SIGINT).status == -signal.SIGINT
+        assert time.monotonic() - begun < 1
+
+
+@needs_linux
+def test_f1_while_a_silent_name_server_is_asked(tmp_path: Path) -> None:
+    prefix = with_names(tmp_path, "nameserver 127.0.0.1\noptions timeout:20\n", "", "dns")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as name_server:
+        try:
+            name_server.bind(("127.0.0.1", 53))
+        except OSError as error:
+            pytest.skip(f"CANNOT: the name server's port: {error}")
+        name_server.settimeout(TIMEOUT)
+        with Process("connect", "silent.invalid", "1", prefix=prefix) as client:
+            name_server.recv(512)  # it asks, and we do not answer
+            begun = time.monotonic()
+            assert client.stop(signal.SIGINT) == (-signal.SIGINT, b"", b"")
+            assert time.monotonic() - begun < 1
+        result = run("connect", "-w", "1", "silent.invalid", "1", prefix=prefix)
+    assert result.status == 1
+    assert result.said == f"sockkit: look up silent.invalid:1: timed out after 1 s [ETIMEDOUT {errno.ETIMEDOUT}]\n"
+
+
+@needs_unix
+def test_f2_sigterm_removes_the_path(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with Server("-U", str(path), free_port=False) as server:
+        assert stat.S_ISSOCK(path.lstat().st_mode)
+        begun = time.monotonic()
+        assert server.stop(signal.SIGTERM).status == -signal.SIGTERM
+        assert time.monotonic() - begun < 2
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("name", ["INT", "HUP"])
+def test_f_a_signal_that_was_inherited_as_ignored_stays_ignored(name: str) -> None:
+    with Server(prefix=shell(f"trap '' {name}")) as server:
+        server.kill(getattr(signal, f"SIG{name}"))
+        with server.connect() as client:
+            client.sendall(b"still there?")
+            assert exactly(client, 12) == b"still there?"
+        assert server.stop(signal.SIGTERM).status == -signal.SIGTERM

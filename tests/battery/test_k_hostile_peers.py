@@ -1,0 +1,161 @@
+"""Hostile peers: escapes, resets, silence."""
+
+from __future__ import annotations
+
+import re
+import select
+import signal
+import socket
+import sys
+import time
+from contextlib import ExitStack
+
+import pytest
+
+from tests.harness import (
+    TIMEOUT,
+    Server,
+    descriptors,
+    listener,
+    needs_ipv6,
+    needs_linux,
+    on_terminal,
+    run,
+)
+from tests.peers import (
+    BLOCK,
+    EVIL,
+    RANDOM,
+    Task,
+    accepted,
+    eventually,
+    exactly,
+    idle_descriptors,
+    port_of,
+    reply_with,
+    reset,
+)
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="CANNOT: pipes and signals as POSIX has them")
+
+
+@needs_linux
+def test_k6_resets_at_any_offset() -> None:
+    with Server() as server:
+        idle = idle_descriptors(server)
+        for _ in range(100):
+            client = server.connect()
+            client.sendall(BLOCK[: RANDOM.randint(0, 100_000)])
+            size = RANDOM.randint(0, 1000)
+            if size:
+                client.recv(size) if select.select([client], [], [], 0)[0] else None
+            reset(client)
+        with server.connect() as client:
+            client.sendall(b"still there?")
+            assert exactly(client, 12) == b"still there?"
+        eventually(lambda: descriptors(server.pid) == idle)
+        result = server.stop()
+    assert result.status == -signal.SIGTERM
+    opened = len(re.findall(r"^= #\d+ \S+ connected", result.said, re.M))
+    assert opened == len(re.findall(r"^x #\d+ \S+ closed", result.said, re.M)) == 102
+
+
+def test_k12_a_bare_serve_is_for_this_host_only() -> None:
+    with Server() as server:
+        assert server.address.startswith("127.0.0.1:")
+        if sys.platform == "linux":
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.2", server.port), timeout=TIMEOUT)
+        assert re.fullmatch(
+            rb"listening on 127\.0\.0\.1:(\d+) \(this host only; others: sockkit serve 0\.0\.0\.0 \1\)\n",
+            bytes(server.err),
+        )
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", pytest.param("::", marks=needs_ipv6)])
+def test_k12_serving_everybody_is_warned_of(host: str) -> None:
+    with Server(host) as server:
+        server.wait_for(rb"sockkit: warning: whoever can reach this host over the network can connect")
+        assert b"this host only" not in server.err[: server.err.index(b"\n")]
+
+
+def test_k1_escapes_pass_a_pipe_unchanged() -> None:
+    with listener() as sock:
+        request = Task(lambda: reply_with(sock, EVIL))
+        assert run("connect", port_of(sock)) == (0, EVIL, b"")
+        request.get()
+
+
+def test_k1_escapes_do_not_reach_a_terminal() -> None:
+    with listener() as sock:
+        request = Task(lambda: reply_with(sock, EVIL))
+        screen = on_terminal("connect", port_of(sock), typed=b"\x04")
+        request.get()
+    assert screen.status == 0
+    line = rb"\x1b]0;PWN\x07\x1b[2J\x9b31m\x00\xff\r\x08\x7f[bold]x[/] [/nope] :smile:"
+    assert line in screen.shown
+    for evil in (b"\x1b]0;", b"\x1b[2J", b"\x9b", b"\x00", b"\x07", b"\x7f", b"\xff"):
+        assert evil not in screen.shown
+
+
+def test_k1_raw_passes_everything() -> None:
+    with listener() as sock:
+        request = Task(lambda: reply_with(sock, EVIL))
+        screen = on_terminal("connect", "--raw", port_of(sock), typed=b"\x04")
+        request.get()
+    assert EVIL.rstrip(b"\n") in screen.shown
+
+
+def test_k2_escapes_do_not_reach_the_story() -> None:
+    with listener() as sock:
+        request = Task(lambda: reply_with(sock, EVIL))
+        result = run("connect", "-v", port_of(sock))  # ``run`` checks that stderr has no control bytes
+        request.get()
+    assert (result.status, result.out) == (0, EVIL)
+    assert r"\x1b]0;PWN\x07\x1b[2J\x9b31m\x00\xff" in result.said
+
+
+def test_k1_a_character_cut_in_two_is_shown_whole_and_half_a_character_is_not_lost() -> None:
+    def peer_of(sock: socket.socket) -> None:
+        with accepted(sock) as peer:
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for byte in "héllo €\n".encode():
+                peer.sendall(bytes([byte]))
+            peer.sendall(b"half: \xe2\x82")
+
+    with listener() as sock:
+        serving = Task(peer_of, sock)
+        screen = on_terminal("connect", port_of(sock), env={"LC_ALL": "C.UTF-8"})
+        serving.get()
+    assert screen.status == 0
+    assert "héllo €".encode() in screen.shown
+    assert rb"half: \xe2\x82" in screen.shown
+
+
+def test_k1_half_a_character_before_a_reset_is_not_lost() -> None:
+    def peer_of(sock: socket.socket) -> None:
+        with accepted(sock) as peer:
+            peer.sendall(b"half: \xe2\x82")
+            reset(peer)
+
+    with listener() as sock:
+        serving = Task(peer_of, sock)
+        screen = on_terminal("connect", port_of(sock), env={"LC_ALL": "C.UTF-8"})
+        serving.get()
+    assert screen.status == 1
+    assert rb"half: \xe2\x82" in screen.shown
+
+
+def test_k7_silent_clients_take_nothing_from_the_active_one() -> None:
+    with Server("--idle-timeout", "1.5") as server, ExitStack() as stack:
+        silent = [stack.enter_context(server.connect()) for _ in range(100)]
+        with server.connect() as active:
+            begun = time.monotonic()
+            while time.monotonic() - begun < 2:
+                active.sendall(b"x")
+                assert exactly(active, 1) == b"x"
+                time.sleep(0.05)  # the case: active, and not in a hurry
+            for client in silent:
+                assert client.recv(1) == b""
+            active.sendall(b"y")
+            assert exactly(active, 1) == b"y"
