@@ -15,10 +15,11 @@ from typing import Any
 
 from sockkit import syscalls
 from sockkit.addresses import format_address
+from sockkit.carriers import BUFFER_SIZE, Transform, to_crlf
 from sockkit.errors import OutputGone, errno_name
 from sockkit.events import Closed, Data, Direction, Env, Failed, Interest, Level, Lost, Note, Opened
 from sockkit.loop import READ, WRITE, Loop, Silence
-from sockkit.sessions import BUFFER_SIZE, Settings, Transform, dropped_text, message_size, to_crlf
+from sockkit.sessions import Settings, dropped_text, message_size
 from sockkit.stdio import LocalEnd
 from sockkit.text import TerminalEscaper
 

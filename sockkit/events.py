@@ -255,3 +255,5 @@ class Env(NamedTuple):
     """Monotonic seconds."""
     preview: int = 256
     """Payload bytes that a ``Data`` event carries at most, when they are wanted."""
+    looked: int | None = None
+    """Bytes of each direction of a stream whose payload is wanted: a large flow beyond them is told without. None: all."""

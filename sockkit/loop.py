@@ -29,7 +29,7 @@ Handler = Callable[[int], None]
 """Called with the mask of what is ready."""
 
 
-def _polled(fd: int, mask: int) -> bool:
+def polled(fd: int, mask: int) -> bool:
     """True if one of ``mask``, an error or a hang-up is there now. Does not wait; True where the platform cannot say."""
     if not hasattr(select, "poll"):
         return True
@@ -40,12 +40,12 @@ def _polled(fd: int, mask: int) -> bool:
 
 def hung_up(fd: int) -> bool:
     """True if the peer of a connection has ended, or is gone, now."""
-    return _polled(fd, PEER_ENDED)
+    return polled(fd, PEER_ENDED)
 
 
 def ready(fd: int) -> bool:
     """True if there is something to read, or to accept, now."""
-    return _polled(fd, READ)
+    return polled(fd, READ)
 
 
 class _Epoll:

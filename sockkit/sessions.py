@@ -1,21 +1,20 @@
-"""Moves bytes: one conversation, between its socket, its relay and whoever looks.
+"""One conversation: a socket with its carriers, its relay, and whoever looks.
 
-A ``Carrier`` does what one lane of the relay stands for: it reads from the source and hands over to the sink, through one
-buffer that the whole loop shares; what the sink does not take at once is kept until it does. A ``Session`` is a socket with
-its carriers: it watches what the relay wants watched, passes ends of input on, and says what happened.
-
-Where nobody looks, nothing is made to be looked at: an echo of a small message is two system calls and two additions.
+A ``Session`` watches what the relay wants watched, lets its carriers move what is there, passes ends of input on, and says
+what happened. Where nobody looks, nothing is made to be looked at: an echo of a small message is two system calls and two
+additions, and a large flow is not even seen: the kernel moves it.
 """
 
 from __future__ import annotations
 
 import errno
-from collections import deque
+import os
 from collections.abc import Callable
 from socket import socket
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from sockkit import syscalls
+from sockkit import carriers, syscalls
+from sockkit.carriers import BUFFER_SIZE, BURST, MESSAGE_SIZE, Carrier, Look, Messages, Shared, to_crlf
 from sockkit.errors import OutputGone, describe, errno_name
 from sockkit.events import (
     Closed,
@@ -32,25 +31,18 @@ from sockkit.events import (
     Side,
     Urgent,
 )
-from sockkit.loop import ERROR, HANGUP, READ, URGENT, WRITE, Loop, Silence, Timer, hung_up
+from sockkit.loop import ERROR, HANGUP, READ, URGENT, WRITE, Handler, Loop, Silence, Timer, hung_up
 from sockkit.relay import Lane, Relay, State
 from sockkit.stdio import LocalEnd
 from sockkit.text import TerminalEscaper
 
-BUFFER_SIZE = 256 * 1024
-"""Bytes read at once. Larger than any datagram (65,507 over IPv4) and than a Unix socket's default send buffer."""
-MESSAGE_SIZE = 65507
-"""What one read of a byte stream becomes at most when it is sent as a message: the most that UDP over IPv4 carries."""
-BURST = 16
-"""Messages that are handed over before others get their turn: our own receive queue runs over while we only send."""
+if TYPE_CHECKING:
+    from sockkit.carriers import AnyCarrier
+
 AFTER_END = 1.0
 """Seconds that an idle, still open input of ours is waited for after the peer has ended."""
 REPLY_WAIT = 5.0
 """Seconds without a reply after which a conversation by datagrams is over."""
-
-Transform = Callable[[bytes], bytes]
-Look = Callable[[int, int, "memoryview | bytes"], None]
-"""Told of (offset, size, chunk)."""
 
 
 class Settings(NamedTuple):
@@ -65,6 +57,7 @@ class Settings(NamedTuple):
         raw: payload goes to a terminal as it is.
         crlf: LF becomes CRLF on its way to the peer.
         oob: bytes to send out of band before anything else.
+        copy: every byte goes through a buffer of ours, also where the kernel could move it.
     """
 
     half_close: bool = True
@@ -75,254 +68,7 @@ class Settings(NamedTuple):
     raw: bool = False
     crlf: bool = False
     oob: bytes = b""
-
-
-class Carrier:
-    """One lane of a byte stream.
-
-    Attributes:
-        told_received, told_sent: who looks at what comes in and goes out; None where nobody does.
-        transform: changes bytes between source and sink (escaping for a terminal, CRLF); None: they pass as they are.
-    """
-
-    __slots__ = (
-        "_buffer",
-        "_credit",
-        "_pending",
-        "_read",
-        "_write",
-        "_written",
-        "lane",
-        "session",
-        "told_received",
-        "told_sent",
-        "transform",
-    )
-
-    def __init__(self, session: Session, lane: Lane, read: syscalls.Read, write: syscalls.Write) -> None:
-        self.session = session
-        self.lane = lane
-        self.told_received: Look | None = None
-        self.told_sent: Look | None = None
-        self.transform: Transform | None = None
-        self._read = read
-        self._write = write
-        self._buffer = session.buffer
-        self._pending: memoryview | None = None
-        self._credit = 0  # what the lane is told as sent when a transformed chunk is through
-        self._written = 0  # bytes that went out, where the transform makes them more than the lane knows
-
-    @property
-    def hungry(self) -> bool:
-        """The source should be read."""
-        return self._pending is None and self.lane.wants_input
-
-    @property
-    def totals(self) -> tuple[int, int]:
-        """Bytes received and sent."""
-        return self.lane.received, self.lane.sent if self.transform is None else self._written
-
-    def fill(self) -> bool:
-        """The source may be read: take what is there and hand it on.
-
-        Returns:
-            True if all of it went through, so that nothing changes for whoever waits.
-        """
-        lane, buffer = self.lane, self._buffer
-        try:
-            size = self._read(buffer)
-        except BlockingIOError:
-            return True
-        except OSError as error:
-            self.session.source_failed(self, error)
-            return False
-        if size == 0:
-            self.session.source_ended(self)
-            return False
-        chunk: memoryview = buffer[:size]
-        if self.told_received is not None:
-            self.told_received(lane.received, size, chunk)
-        lane.add(size)
-        if self.transform is not None:
-            chunk = memoryview(self.transform(bytes(chunk)))
-            if not chunk:  # half a character: the rest of it comes later
-                lane.take(size)
-                return True
-            self._credit = size
-        return self._hand_over(chunk)
-
-    def _hand_over(self, chunk: memoryview) -> bool:
-        lane = self.lane
-        try:
-            sent = self._write(chunk)
-        except BlockingIOError:
-            sent = 0
-        except OSError as error:
-            self._pending = None
-            self.session.sink_failed(self, error)
-            return False
-        if self.told_sent is not None and sent:
-            self.told_sent(lane.sent if self.transform is None else self._written, sent, chunk[:sent])
-        if self.transform is not None:
-            self._written += sent
-        whole = sent == len(chunk)
-        if self._credit:
-            if whole:
-                lane.take(self._credit)
-                self._credit = 0
-        else:
-            lane.take(sent)
-        if whole:
-            self._pending = None
-            return True
-        # The buffer is everybody's: what waits is copied out of it once.
-        self._pending = memoryview(bytes(chunk[sent:])) if self._pending is None else chunk[sent:]
-        return False
-
-    def drain(self) -> None:
-        """The sink may be written to."""
-        if self._pending is not None:
-            self._hand_over(self._pending)
-
-    def flush(self, last: bytes) -> None:
-        """The source has ended; ``last`` is what the transform still held. Where it does not fit any more, that is said."""
-        if not last:
-            return
-        try:
-            left = len(last) if self._pending is not None else len(last) - self._write(last)
-        except OSError:
-            left = len(last)
-        if left:
-            self.session.lose_last(left)
-
-
-class Messages:
-    """One lane that keeps boundaries: each message is handed over by one call, whole (in parts only where the sink is a stream).
-
-    Its lane counts messages; bytes are counted here.
-
-    Attributes:
-        lines: what is read is text whose lines are the messages.
-        newline: what follows each message where the sink is a byte stream.
-    """
-
-    __slots__ = (
-        "_buffer",
-        "_message_sink",
-        "_partial",
-        "_queue",
-        "_read",
-        "_write",
-        "lane",
-        "lines",
-        "newline",
-        "received",
-        "sent",
-        "session",
-        "told_received",
-        "told_sent",
-        "transform",
-    )
-
-    def __init__(
-        self,
-        session: Session,
-        lane: Lane,
-        read: syscalls.Read,
-        write: syscalls.Write,
-        *,
-        limit: int,
-        message_sink: bool,
-    ) -> None:
-        self.session = session
-        self.lane = lane
-        self.told_received: Look | None = None
-        self.told_sent: Look | None = None
-        self.transform: Transform | None = None
-        self.lines = False
-        self.newline = b""
-        self.received = 0
-        self.sent = 0
-        self._read = read
-        self._write = write
-        self._buffer = session.buffer[:limit]
-        self._message_sink = message_sink
-        self._queue: deque[bytes | memoryview] = deque()
-        self._partial = b""  # the beginning of a line
-
-    @property
-    def hungry(self) -> bool:
-        """The source should be read."""
-        return not self._queue and self.lane.wants_input
-
-    @property
-    def totals(self) -> tuple[int, int]:
-        """Bytes received and sent."""
-        return self.received, self.sent
-
-    def fill(self) -> bool:
-        """See ``Carrier.fill``."""
-        try:
-            size = self._read(self._buffer)
-        except BlockingIOError:
-            return True
-        except OSError as error:
-            self.session.source_failed(self, error)
-            return False
-        if size == 0 and self.session.zero_is_end(self):
-            if self._partial:
-                self._add(self._partial)
-                self._partial = b""
-                self.drain()
-            self.session.source_ended(self)
-            return False
-        if syscalls.was_cut(size, len(self._buffer)) and self.lane.source is Side.REMOTE:
-            self.session.cut(size, len(self._buffer))
-            size = min(size, len(self._buffer))
-        chunk = bytes(self._buffer[:size])
-        if self.told_received is not None:
-            self.told_received(self.received, size, chunk)
-        self.received += size
-        if self.lines:
-            *whole, self._partial = (self._partial + chunk).split(b"\n")
-            for line in whole:
-                self._add(line)
-            if len(self._partial) > BUFFER_SIZE:  # no message is that long: the kernel will say so
-                self._add(self._partial)
-                self._partial = b""
-        else:
-            self._add(chunk)
-        self.drain()
-        return not self._queue
-
-    def _add(self, message: bytes) -> None:
-        self.lane.add(1)
-        if self.transform is not None:
-            message = self.transform(message)
-        self._queue.append(message + self.newline)
-
-    def drain(self) -> None:
-        """The sink may be written to."""
-        queue = self._queue
-        for _ in range(min(len(queue), BURST)):
-            message = queue[0]
-            try:
-                sent = self._write(message)
-            except BlockingIOError:
-                return
-            except OSError as error:
-                queue.clear()
-                self.session.sink_failed(self, error)
-                return
-            if self.told_sent is not None:
-                self.told_sent(self.sent, sent, message)
-            self.sent += sent
-            if sent < len(message) and not self._message_sink:
-                queue[0] = memoryview(message)[sent:]
-                return
-            queue.popleft()
-            if not self.lane.over:
-                self.lane.take(1)
+    copy: bool = False
 
 
 class Session:
@@ -339,7 +85,7 @@ class Session:
         number: int,
         sock: socket,
         relay: Relay,
-        buffer: memoryview,
+        shared: Shared,
         settings: Settings,
         *,
         peer: str,
@@ -354,7 +100,7 @@ class Session:
     ) -> None:
         """
         Args:
-            buffer: shared by all sessions of a loop, ``BUFFER_SIZE`` bytes.
+            shared: what all sessions of a loop share.
             connected: the socket has a connection that ends (a stream, a SEQPACKET); datagrams have none.
             messages: the socket keeps boundaries.
             source, sink: our ends; a relay that needs one of them must get it.
@@ -368,7 +114,7 @@ class Session:
         self.sock = sock
         self.fd = sock.fileno()
         self.relay = relay
-        self.buffer = buffer
+        self.shared = shared
         self.settings = settings
         self.peer = peer
         self.local = local
@@ -391,8 +137,10 @@ class Session:
         self._idle: Silence | None = None
         self._reply: Silence | None = None
         self._escaper: TerminalEscaper | None = None
-        self.inbound: Carrier | Messages
-        self.outbound: Carrier | Messages | None = None
+        self._handler: Handler = self.on_socket
+        self._echo: Handler | None = None
+        self.inbound: AnyCarrier
+        self.outbound: AnyCarrier | None = None
         self._make_carriers(messages)
 
     def _make_carriers(self, messages: bool) -> None:
@@ -404,45 +152,88 @@ class Session:
             write = self.sink.write
         else:
             write = len  # a discard takes everything at once
+        echo = relay.inbound.sink is Side.REMOTE
+        inbound: Carrier | Messages
+        outbound: Carrier | Messages | None = None
         if messages:
-            echo = relay.inbound.sink is Side.REMOTE
             inbound = Messages(self, relay.inbound, read, write, limit=BUFFER_SIZE, message_sink=echo)
             inbound.newline = b"\n" if settings.lines and self.sink else b""
-            self.inbound = inbound
         else:
-            self.inbound = Carrier(self, relay.inbound, read, write)
+            inbound = Carrier(self, relay.inbound, read, write)
         if self.sink is not None and self.sink.terminal and not settings.raw:
             escaper = TerminalEscaper()
             if messages:
-                self.inbound.transform = escaper.whole
+                inbound.transform = escaper.whole
             else:
                 self._escaper = escaper
-                self.inbound.transform = escaper.feed
+                inbound.transform = escaper.feed
         if relay.outbound is not None:
             assert self.source is not None and self.source.read is not None
             write = syscalls.sender(env, sock)
             if messages:
-                outbound = Messages(
-                    self, relay.outbound, self.source.read, write, limit=message_size(settings), message_sink=True
-                )
+                limit = message_size(settings)
+                outbound = Messages(self, relay.outbound, self.source.read, write, limit=limit, message_sink=True)
                 outbound.lines = settings.lines
-                self.outbound = outbound
             else:
-                self.outbound = Carrier(self, relay.outbound, self.source.read, write)
+                outbound = Carrier(self, relay.outbound, self.source.read, write)
             if settings.crlf:
-                self.outbound.transform = to_crlf()
-        if env.interest & Interest.DATA:
-            self.inbound.told_received = self._teller(Direction.RECEIVED, messages)
-            sending = self.outbound or (self.inbound if relay.inbound.sink is Side.REMOTE else None)
+                outbound.transform = to_crlf()
+        observed = env.interest & (Interest.DATA | Interest.CALLS)
+        if observed & Interest.DATA:
+            inbound.told_received = self._teller(Direction.RECEIVED, messages)
+            sending = outbound or (inbound if echo else None)
             if sending is not None:
                 sending.told_sent = self._teller(Direction.SENT, messages)
+        for carrier in (inbound, outbound):
+            if isinstance(carrier, Carrier):
+                carrier.bulk_from = self._bulk_from(carrier)
+        if echo and not observed and isinstance(inbound, Carrier):
+            self._handler = self._echo = carriers.echo(inbound, sock, self.on_socket)
+        self.inbound, self.outbound = inbound, outbound
+
+    def _bulk_from(self, carrier: Carrier) -> int | None:
+        """From which byte on the kernel may move a large flow unseen; None: never."""
+        if not syscalls.SPLICE or self.settings.copy or carrier.transform is not None:
+            return None
+        return self.env.looked if carrier.told_received or carrier.told_sent else 0
+
+    def splice(self, carrier: Carrier) -> None:
+        """The flow is large, and nobody looks into it: let the kernel move it, if it can between these two ends."""
+        carrier.bulk_from, bulk_from = None, carrier.bulk_from
+        source = self._descriptor(carrier.lane.source, self.source)
+        sink = self._descriptor(carrier.lane.sink, self.sink)
+        twin = None if source is None or sink is None else carriers.twin(carrier, self.env, source, sink)
+        if twin is not None:
+            if self.own and syscalls.is_blocking(self.sock):
+                syscalls.not_blocking(self.env, self.sock)
+            carrier.bulk_from = bulk_from
+            self.exchange(carrier, twin)
+
+    def _descriptor(self, side: Side, end: LocalEnd | None) -> int | None:
+        """What splice(2) may be given for a side; None where it could block: a lent socket knows no other way not to."""
+        if side is Side.REMOTE:
+            return self.fd if self.own or not syscalls.is_blocking(self.sock) else None
+        if end is None or (end.socket and os.get_blocking(end.fd)):
+            return None
+        return end.fd
+
+    def exchange(self, carrier: AnyCarrier, other: AnyCarrier) -> None:
+        """Another carrier takes over a lane of ours."""
+        if carrier is not self.inbound:
+            self.outbound = other
+            return
+        self.inbound = other
+        if self._echo is not None:
+            self._handler = self._echo if isinstance(other, Carrier) else self.on_socket
+            if self._mask != -1:
+                self.loop.watch(self.fd, self._mask, self._handler)
 
     def _teller(self, direction: Direction, message: bool) -> Look:
         env, number, observer, clock = self.env, self.number, self.env.observer, self.env.clock
         limit = env.preview if env.interest & Interest.PAYLOAD else -1
 
-        def tell(offset: int, size: int, chunk: memoryview | bytes) -> None:
-            payload = bytes(chunk[:limit]) if limit >= 0 else None
+        def tell(offset: int, size: int, chunk: memoryview | bytes | None) -> None:
+            payload = bytes(chunk[:limit]) if limit >= 0 and chunk is not None else None
             observer(Data(clock(), number, direction, offset, size, payload, message))
 
         return tell
@@ -481,12 +272,12 @@ class Session:
             return
         loop, inbound, outbound = self.loop, self.inbound, self.outbound
         mask = READ | URGENT if inbound.hungry and self.connected else READ if inbound.hungry else 0
-        sending = outbound.lane if outbound is not None else inbound.lane
-        if sending.sink is Side.REMOTE and sending.wants_output:
+        sending = outbound or inbound
+        if sending.waiting and sending.lane.sink is Side.REMOTE:
             mask |= WRITE
         if mask or not self._hangup:
             if mask != self._mask:
-                loop.watch(self.fd, mask, self.on_socket)
+                loop.watch(self.fd, mask, self._handler)
                 self._mask = mask
         elif self._mask != -1:
             loop.forget(self.fd)
@@ -498,7 +289,7 @@ class Session:
             else:
                 loop.forget(self.source.fd)
         if self.sink is not None:
-            if inbound.lane.wants_output:
+            if inbound.waiting:
                 loop.watch(self.sink.fd, WRITE, self.on_output)
             elif not self.sink.always:
                 loop.watch(self.sink.fd, 0, self.on_output)  # to learn that its reader went away
@@ -521,7 +312,7 @@ class Session:
             return
         if mask & (WRITE | HANGUP | ERROR):
             outbound = self.outbound or self.inbound
-            if outbound.lane.sink is Side.REMOTE and outbound.lane.wants_output:
+            if outbound.lane.sink is Side.REMOTE and outbound.waiting:
                 outbound.drain()
         if mask & (HANGUP | ERROR) and not self.closed and not self.inbound.hungry:
             self._on_hangup()
@@ -550,7 +341,7 @@ class Session:
     def on_output(self, mask: int) -> None:
         """Our output is ready, or its reader went away."""
         # A pipe's reader that went away is an error, a socket's a hang-up: left unanswered, either would come for ever.
-        if mask & (ERROR | HANGUP) and not self.inbound.lane.wants_output:
+        if mask & (ERROR | HANGUP) and not self.inbound.waiting:
             self._give_up()
             raise OutputGone
         self.inbound.drain()
@@ -569,7 +360,7 @@ class Session:
         # A peer that is gone may have left messages behind the empty one.
         return self.connected and hung_up(self.fd) and not syscalls.receive_queue(self.env, self.sock)
 
-    def source_ended(self, carrier: Carrier | Messages) -> None:
+    def source_ended(self, carrier: AnyCarrier) -> None:
         """End of input: the stream said so."""
         side = carrier.lane.source
         if carrier.lane.state is not State.OPEN:
@@ -587,7 +378,7 @@ class Session:
         if side is Side.LOCAL and not self.connected:
             self._await_reply()
 
-    def _flush_escaper(self, carrier: Carrier | Messages) -> None:
+    def _flush_escaper(self, carrier: AnyCarrier) -> None:
         """Half a character at the end, however it ended, is shown as the bytes that it is."""
         if self._escaper is not None and carrier is self.inbound and isinstance(carrier, Carrier):
             carrier.flush(self._escaper.flush())
@@ -641,7 +432,7 @@ class Session:
 
         self._reply = Silence(self.loop, wait, lambda: lane.received, over)
 
-    def source_failed(self, carrier: Carrier | Messages, error: OSError) -> None:
+    def source_failed(self, carrier: AnyCarrier, error: OSError) -> None:
         """Reading was refused: the connection is gone, or our input cannot be read."""
         if carrier.lane.source is Side.LOCAL:
             self.fail("read from stdin", error)
@@ -650,7 +441,7 @@ class Session:
         lost = self.relay.reset()
         self._refuse(f"receive from {self.peer}" if self.peer else "receive", error, lost)
 
-    def sink_failed(self, carrier: Carrier | Messages, error: OSError) -> None:
+    def sink_failed(self, carrier: AnyCarrier, error: OSError) -> None:
         """Writing was refused: the connection is gone in that direction, or our output is."""
         if carrier.lane.sink is Side.LOCAL:
             if error.errno == errno.EPIPE:
@@ -768,6 +559,9 @@ class Session:
             if timer is not None:
                 timer.cancel()
         self._forget_all()
+        self.inbound.close()
+        if self.outbound is not None:
+            self.outbound.close()
         for lane in self.relay.lanes:
             if lane.wants_output:
                 self.failed = True
@@ -838,19 +632,3 @@ def dropped_text(count: int) -> str:
 def _has_fin(sock: socket) -> bool:
     """Only the Internet's stream protocols have a FIN; elsewhere an end of input has no name."""
     return sock.family in syscalls.INTERNET
-
-
-def to_crlf() -> Transform:
-    """LF becomes CRLF, and a CRLF stays one, also where CR and LF came by different reads."""
-    last = b""
-
-    def transform(data: bytes) -> bytes:
-        nonlocal last
-        head = data[:1]
-        result = data.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
-        if last == b"\r" and head == b"\n":
-            result = result[1:]
-        last = data[-1:]
-        return result
-
-    return transform

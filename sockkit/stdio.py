@@ -27,6 +27,7 @@ class LocalEnd(NamedTuple):
         read, write: one of them; see ``syscalls.Read`` and ``Write``.
         terminal: a person sits there.
         always: a regular file or the like, which is never waited for.
+        socket: it is one, which may have been lent as a blocking one.
         opened: the descriptor to close afterwards, or None if nothing was opened.
     """
 
@@ -35,6 +36,7 @@ class LocalEnd(NamedTuple):
     write: syscalls.Write | None
     terminal: bool
     always: bool
+    socket: bool
     opened: int | None
 
     def close(self) -> None:
@@ -74,7 +76,7 @@ def open_input(env: Env) -> LocalEnd:
 
     fd = env.stdin
     read = syscalls.file_reader(env, fd)
-    return LocalEnd(fd, read, None, os.isatty(fd), not _waited_for(fd), None)
+    return LocalEnd(fd, read, None, os.isatty(fd), not _waited_for(fd), stat.S_ISSOCK(os.fstat(fd).st_mode), None)
 
 
 def open_output(env: Env) -> LocalEnd:
@@ -85,12 +87,12 @@ def open_output(env: Env) -> LocalEnd:
     mode = os.fstat(fd).st_mode
     terminal = os.isatty(fd)
     if stat.S_ISSOCK(mode) and syscalls.DONTWAIT:
-        return LocalEnd(fd, None, syscalls.socket_writer(env, fd), False, False, None)
+        return LocalEnd(fd, None, syscalls.socket_writer(env, fd), False, False, True, None)
     if (stat.S_ISFIFO(mode) or terminal) and hasattr(os, "O_NONBLOCK") and os.get_blocking(fd):
         try:
             flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
             opened = os.open(f"/proc/self/fd/{fd}", flags)
         except OSError:
-            return LocalEnd(fd, None, syscalls.file_writer(env, fd, PIPE_BUF), terminal, False, None)
-        return LocalEnd(opened, None, syscalls.file_writer(env, opened), terminal, False, opened)
-    return LocalEnd(fd, None, syscalls.file_writer(env, fd), terminal, not _waited_for(fd), None)
+            return LocalEnd(fd, None, syscalls.file_writer(env, fd, PIPE_BUF), terminal, False, False, None)
+        return LocalEnd(opened, None, syscalls.file_writer(env, opened), terminal, False, False, opened)
+    return LocalEnd(fd, None, syscalls.file_writer(env, fd), terminal, not _waited_for(fd), stat.S_ISSOCK(mode), None)

@@ -565,6 +565,83 @@ def socket_writer(env: Env, fd: int) -> Write:
     return _watched(env, "send", fd, write)
 
 
+# ---- moved by the kernel
+
+
+class Pipe(NamedTuple):
+    """A pipe of ours: two descriptors that never block, and how many bytes fit."""
+
+    reading: int
+    writing: int
+    size: int
+
+
+SPLICE: bool = LINUX and hasattr(os, "splice")
+"""The kernel can move bytes between descriptors by itself: splice(2), and sendfile(2) as Linux has it."""
+AT_ONCE: int = getattr(os, "SPLICE_F_NONBLOCK", 0)
+
+
+def splice(env: Env, source: int, sink: int, size: int) -> int:
+    """splice(2): at most ``size`` bytes, one end being a pipe. 0 does not mean that the source has ended.
+
+    Raises:
+        BlockingIOError: one of the two is not ready. OSError: EINVAL where the kernel has no way between them.
+    """
+    call = lambda: os.splice(source, sink, size, flags=AT_ONCE)
+    return observed(env, "splice", source, lambda: (source, sink, size), call, None, (BlockingIOError,))
+
+
+def splicer(env: Env, source: int, sink: int) -> Callable[[int], int]:
+    """``splice`` between two descriptors, chosen once."""
+    return lambda size: splice(env, source, sink, size)
+
+
+def file_sender(env: Env, source: int, sink: int) -> Callable[[int], int]:
+    """sendfile(2) from where the regular file ``source`` stands to a socket. 0 at what was its end when asked.
+
+    No more is asked for than the file holds: of a larger count the kernel keeps the last segment back for what may
+    follow (MSG_MORE, fs/splice.c).
+    """
+
+    def send(most: int) -> int:
+        size = min(most, os.fstat(source).st_size - os.lseek(source, 0, os.SEEK_CUR))
+        if size <= 0:
+            return 0
+        call = lambda: os.sendfile(sink, source, None, size)  # None: from the file's own offset, which moves on
+        return observed(env, "sendfile", sink, lambda: (sink, source, size), call, None, (BlockingIOError,))
+
+    return send
+
+
+def pipe(env: Env, size: int) -> Pipe:
+    """pipe2(2), then F_SETPIPE_SZ (fcntl(2)) as far as this user may; ``Pipe.size`` is what came of it.
+
+    Raises:
+        OSError: EMFILE, ENFILE.
+    """
+    import fcntl
+
+    reading, writing = observed(env, "pipe2", None, lambda: (), lambda: os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC))
+    resize = lambda: fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, size)
+    try:
+        got = observed(env, "fcntl", writing, lambda: (writing, "F_SETPIPE_SZ", size), resize)
+    except OSError:  # EPERM: this user's pipes hold much already
+        got = fcntl.fcntl(writing, fcntl.F_GETPIPE_SZ)
+    return Pipe(reading, writing, got)
+
+
+def empty(env: Env, pipe: Pipe, size: int) -> bytes:
+    """Read out of a pipe of ours the ``size`` bytes that it holds."""
+    read = lambda: os.read(pipe.reading, size)
+    return observed(env, "read", pipe.reading, lambda: (pipe.reading, size), read, len)
+
+
+def close_pipe(env: Env, pipe: Pipe) -> None:
+    """close(2), both ends."""
+    for fd in (pipe.reading, pipe.writing):
+        observed(env, "close", fd, lambda fd=fd: (fd,), lambda fd=fd: os.close(fd))  # type: ignore[misc]
+
+
 # ---- surroundings
 
 

@@ -23,6 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("libc", "syscalls"),
     ("resolve", "stdio", "sweep", "systemd"),
     ("loop",),
+    ("carriers",),
     ("sessions",),
     ("datagrams", "dial"),
     ("commands", "commands.endpoint", "commands.probe", "commands.space"),

@@ -17,12 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sockkit import stdio
+from sockkit.carriers import CAPACITY, Shared, to_crlf
 from sockkit.dial import DELAY, Dialer
 from sockkit.events import Attempt, Closed, Data, Direction, Ended, Env, Event, Failed, Interest, Opened, Side
 from sockkit.loop import READ, WRITE, Loop
 from sockkit.relay import Relay
 from sockkit.resolve import Resolved
-from sockkit.sessions import BUFFER_SIZE, Session, Settings, to_crlf
+from sockkit.sessions import Session, Settings
 from tests.harness import TIMEOUT, listener, needs_linux, receive_all
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="CANNOT: pipes and socketpairs as POSIX has them")
@@ -57,7 +58,7 @@ def converse(env: Env, sock: socket.socket, relay: Relay, settings: Settings = S
             1,
             sock,
             relay,
-            memoryview(bytearray(BUFFER_SIZE)),
+            Shared(loop),
             settings,
             peer="peer",
             local="here",
@@ -103,7 +104,7 @@ def test_bytes_and_events_tell_the_same(chunks: list[bytes], given_bytes: bytes,
         got: list[bytes] = []
         reader = threading.Thread(target=lambda: got.append(receive_all(peer)))
         reader.start()
-        session = converse(env, ours, Relay.duplex(BUFFER_SIZE, half_close=half_close))
+        session = converse(env, ours, Relay.duplex(CAPACITY, half_close=half_close))
         reader.join(TIMEOUT)
         content = b"".join(chunks)
         received = os.read(drain, 65536) if content else b""
@@ -137,7 +138,7 @@ def test_an_echo_gives_back_what_it_got(chunks: list[bytes]) -> None:
         peer.settimeout(TIMEOUT)
         peer.sendall(content)
         peer.shutdown(socket.SHUT_WR)
-        session = converse(env, ours, Relay.echo(BUFFER_SIZE))
+        session = converse(env, ours, Relay.echo(CAPACITY))
         assert receive_all(peer) == content
     assert session.totals == (len(content), len(content))
     assert not session.failed
@@ -153,7 +154,7 @@ def test_nothing_is_made_for_nobody() -> None:
     with ours, peer, surroundings(b"", events, Interest.STATE) as (env, _):
         peer.sendall(b"x")
         peer.shutdown(socket.SHUT_WR)
-        converse(env, ours, Relay.echo(BUFFER_SIZE))
+        converse(env, ours, Relay.echo(CAPACITY))
     assert [type(event).__name__ for event in events] == ["Opened", "Ended", "Ended", "Closed"]
 
 

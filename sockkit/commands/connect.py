@@ -6,6 +6,7 @@ import socket
 from typing import Any, NamedTuple
 
 from sockkit import addresses, stdio, syscalls
+from sockkit.carriers import CAPACITY, Shared
 from sockkit.commands.endpoint import (
     AF_UNIX,
     CONNECTED,
@@ -27,7 +28,7 @@ from sockkit.events import Env, Failed, Level, Note, Opened
 from sockkit.loop import Loop, Timer
 from sockkit.relay import Relay
 from sockkit.resolve import Resolved
-from sockkit.sessions import BUFFER_SIZE, Session, Settings
+from sockkit.sessions import Session, Settings
 from sockkit.spec import PORT, SECONDS, Kind, option, plan
 
 CONNECT_TIMEOUT = 10.0
@@ -311,12 +312,13 @@ class _Call:
             source, sink = stdio.open_input(env), stdio.open_output(env)
         except OSError as error:
             raise SystemRefusal("open stdin or stdout", error) from error
+        shared = Shared(loop)
         session = Session(
             loop,
             1,
             sock,
-            Relay.duplex(BUFFER_SIZE, half_close=settings.half_close),
-            memoryview(bytearray(BUFFER_SIZE)),
+            Relay.duplex(CAPACITY, half_close=settings.half_close),
+            shared,
             settings,
             peer=peer,
             local=local_text(env, sock),
@@ -333,6 +335,7 @@ class _Call:
                 loop.run()
         finally:
             session.close()
+            shared.close()
             sink.close()
         if loop.signal is not None:
             raise Signalled(loop.signal)

@@ -9,6 +9,7 @@ import stat
 from typing import Any
 
 from sockkit import addresses, names, stdio, syscalls, systemd
+from sockkit.carriers import CAPACITY, Shared
 from sockkit.commands.endpoint import (
     AF_UNIX,
     CONNECTED,
@@ -26,7 +27,7 @@ from sockkit.errors import Exit, Signalled, SystemRefusal, UsageError
 from sockkit.events import Env, Failed, Level, Listening, Note, Totals
 from sockkit.loop import READ, Loop, ready
 from sockkit.relay import Relay
-from sockkit.sessions import BUFFER_SIZE, Session, Settings
+from sockkit.sessions import Session, Settings
 from sockkit.spec import ANY_PORT, MODE, SocketSpec, choice, number, option, plan
 
 TRANSIENT = frozenset(
@@ -127,6 +128,7 @@ class _Server:
         env = self.env
         begun = env.clock()
         with Loop(env) as self.loop:
+            self.shared = Shared(self.loop)
             sock = self.sock = self._socket()
             try:
                 self._announce(sock)
@@ -331,7 +333,6 @@ class _Server:
 
     def _serve(self, sock: socket.socket) -> None:
         plan, loop = self.plan, self.loop
-        self.buffer = memoryview(bytearray(BUFFER_SIZE))
         if plan.mode == "pipe":
             try:
                 self.source, self.sink = stdio.open_input(self.env), stdio.open_output(self.env)
@@ -346,7 +347,7 @@ class _Server:
             loop,
             sock,
             plan.mode,
-            self.buffer,
+            self.shared.buffer,
             self.settings,
             local=self.local,
             source=self.source,
@@ -436,18 +437,18 @@ class _Server:
             syscalls.not_blocking(self.env, sock)
         mode = self.plan.mode
         relay = (
-            Relay.echo(BUFFER_SIZE)
+            Relay.echo(CAPACITY)
             if mode == "echo"
-            else Relay.discard(BUFFER_SIZE)
+            else Relay.discard(CAPACITY)
             if mode == "discard"
-            else Relay.duplex(BUFFER_SIZE, half_close=self.settings.half_close)
+            else Relay.duplex(CAPACITY, half_close=self.settings.half_close)
         )
         session = Session(
             self.loop,
             self.count,
             sock,
             relay,
-            self.buffer,
+            self.shared,
             self.settings,
             peer=addresses.format_address(sock.family, address),
             # Only a listener on every address has connections whose own address is not its.
@@ -489,6 +490,7 @@ class _Server:
             self.sock.detach()
         else:
             syscalls.close(self.env, self.sock)
+        self.shared.close()
         self._give_spare()
         self._remove_path()
         if self.sink is not None:

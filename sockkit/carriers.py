@@ -1,0 +1,734 @@
+"""Carriers: each does what one lane of the relay stands for, and takes bytes from its source to its sink.
+
+There are three, and the relay cannot tell them apart:
+
+- ``Carrier`` copies a byte stream through one buffer that the whole loop shares; what the sink does not take at once is
+  kept until it does. Small messages go this way, and everything that somebody looks into.
+- ``Direct`` and ``ThroughPipe`` let the kernel move a bulk flow that nobody looks into: splice(2) and sendfile(2). They
+  carry counts only.
+- ``Messages`` keeps boundaries.
+
+A ``Carrier`` and its kernel-moved twin take turns: a large read calls the twin in; when the flow dries up, or the kernel
+refuses, the copying one goes on. So an idle lane owns no pipe, and only a plain read of nothing is the end of an input:
+a splice that moves nothing says less (a pending urgent byte does that too, tcp(7), and so does an empty pipe).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from sockkit import syscalls
+from sockkit.events import Side
+from sockkit.loop import READ, WRITE, Handler, Loop, polled
+from sockkit.relay import Lane
+
+if TYPE_CHECKING:
+    from socket import socket
+    from typing import Protocol
+
+    from sockkit.events import Env
+
+    class Owner(Protocol):
+        """What a carrier tells: a session."""
+
+        shared: Shared
+
+        def source_failed(self, carrier: AnyCarrier, error: OSError) -> None:
+            """Reading was refused."""
+
+        def source_ended(self, carrier: AnyCarrier) -> None:
+            """End of input."""
+
+        def sink_failed(self, carrier: AnyCarrier, error: OSError) -> None:
+            """Writing was refused."""
+
+        def update(self) -> None:
+            """Watch what is wanted now."""
+
+        def lose_last(self, size: int) -> None:
+            """The escaped rest of a character did not reach the terminal."""
+
+        def cut(self, size: int, kept: int) -> None:
+            """A message was longer than the buffer."""
+
+        def zero_is_end(self, carrier: Messages) -> bool:
+            """Tell the end of a connection from an empty message."""
+
+        def splice(self, carrier: Carrier) -> None:
+            """The flow is large: let the kernel move it, if it can."""
+
+        def exchange(self, carrier: Carrier | Spliced, other: Carrier | Spliced) -> None:
+            """Another carrier takes over the lane."""
+
+
+BUFFER_SIZE = 256 * 1024
+"""Bytes read at once. Larger than any datagram (65,507 over IPv4) and than a Unix socket's default send buffer."""
+CAPACITY = 1024 * 1024
+"""Bytes that may be under way in one lane: what a pipe of ours holds."""
+MESSAGE_SIZE = 65507
+"""What one read of a byte stream becomes at most when it is sent as a message: the most that UDP over IPv4 carries."""
+BURST = 16
+"""Messages that are handed over before others get their turn: our own receive queue runs over while we only send."""
+BULK = 32 * 1024
+"""A read of so much calls the kernel-moved twin in …"""
+TRICKLE = 8 * 1024
+"""… and a move of less sends it away again: two splices cost more than a small copy."""
+REFUSALS = frozenset((errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP))
+"""The kernel cannot move bytes between these two descriptors by itself: they are copied."""
+PIPE_SIZE = 1024 * 1024
+"""Of our own pipes: F_SETPIPE_SZ, the most that an ordinary user may ask for (/proc/sys/fs/pipe-max-size)."""
+SMALLEST_PIPE = 64 * 1024
+"""What a pipe is born with. A user whose pipes hold too much already gets 8 KiB (pipe(7)): then copying is faster."""
+PIPES = 16
+"""Of ours at once: those beyond copy. 64 of a MiB each would use up pipe-user-pages-soft for all of a user's processes."""
+SPARE_TIME = 1.0
+"""Seconds after which a pipe that nobody borrowed is closed."""
+
+Transform = Callable[[bytes], bytes]
+Look = Callable[[int, int, "memoryview | bytes | None"], None]
+"""Told of (offset, size, chunk); the chunk is None where the kernel moved it unseen."""
+Move = Callable[[int], int]
+"""Moves at most so many bytes from a source to a sink within the kernel; see ``syscalls.splicer``."""
+
+
+class Shared:
+    """What all sessions of a loop share: a buffer to read into, and a few pipes.
+
+    Attributes:
+        buffer: ``BUFFER_SIZE`` bytes.
+        views: the front of the buffer by its size, below ``BULK``: clients send the same sizes over and over.
+    """
+
+    __slots__ = ("_idle", "_lent", "_loop", "_tidying", "buffer", "views")
+
+    def __init__(self, loop: Loop) -> None:
+        self.buffer = memoryview(bytearray(BUFFER_SIZE))
+        self.views: dict[int, memoryview] = {}
+        self._loop = loop
+        self._idle: list[syscalls.Pipe] = []
+        self._lent = 0
+        self._tidying = False
+
+    def borrow(self) -> syscalls.Pipe | None:
+        """A pipe that is empty, or None where there is none to be had: then copy."""
+        if self._lent >= PIPES:
+            return None
+        if self._idle:
+            self._lent += 1
+            return self._idle.pop()
+        try:
+            pipe = syscalls.pipe(self._loop.env, PIPE_SIZE)
+        except OSError:  # no descriptor is left: EMFILE, ENFILE
+            return None
+        if pipe.size < SMALLEST_PIPE:
+            syscalls.close_pipe(self._loop.env, pipe)
+            return None
+        self._lent += 1
+        return pipe
+
+    def give_back(self, pipe: syscalls.Pipe, *, empty: bool) -> None:
+        """No longer needed. One that still holds bytes of its lane is closed."""
+        self._lent -= 1
+        if not empty:
+            syscalls.close_pipe(self._loop.env, pipe)
+            return
+        self._idle.append(pipe)
+        if not self._tidying:
+            self._tidying = True
+            self._loop.later(SPARE_TIME, self._tidy)
+
+    def _tidy(self) -> None:
+        """While pipes are in use the spare ones are kept; a second after that they go."""
+        self._tidying = self._lent > 0
+        if self._tidying:
+            self._loop.later(SPARE_TIME, self._tidy)
+        else:
+            self.close()
+
+    def close(self) -> None:
+        """Close the pipes that are not lent."""
+        while self._idle:
+            syscalls.close_pipe(self._loop.env, self._idle.pop())
+
+
+class Carrier:
+    """One lane of a byte stream, copied.
+
+    Attributes:
+        told_received, told_sent: who looks at what comes in and goes out; None where nobody does.
+        transform: changes bytes between source and sink (escaping for a terminal, CRLF); None: they pass as they are.
+        bulk_from: bytes after which a large flow is handed to the kernel-moved twin: somebody may look at the first of
+            them. None: never, since somebody looks at all of them, or the kernel cannot.
+    """
+
+    __slots__ = (
+        "_buffer",
+        "_credit",
+        "_pending",
+        "_read",
+        "_write",
+        "_written",
+        "bulk_from",
+        "lane",
+        "session",
+        "told_received",
+        "told_sent",
+        "transform",
+    )
+
+    def __init__(self, session: Owner, lane: Lane, read: syscalls.Read, write: syscalls.Write) -> None:
+        self.session = session
+        self.lane = lane
+        self.told_received: Look | None = None
+        self.told_sent: Look | None = None
+        self.transform: Transform | None = None
+        self.bulk_from: int | None = None
+        self._read = read
+        self._write = write
+        self._buffer = session.shared.buffer
+        self._pending: memoryview | None = None
+        self._credit = 0  # what the lane is told as sent when a transformed chunk is through
+        self._written = 0  # bytes that went out, where the transform makes them more than the lane knows
+
+    @property
+    def hungry(self) -> bool:
+        """The source should be read."""
+        return self._pending is None and self.lane.wants_input
+
+    @property
+    def waiting(self) -> bool:
+        """The sink should be written to."""
+        return self.lane.wants_output
+
+    @property
+    def totals(self) -> tuple[int, int]:
+        """Bytes received and sent."""
+        return self.lane.received, self.lane.sent if self.transform is None else self._written
+
+    def fill(self) -> bool:
+        """The source may be read: take what is there and hand it on.
+
+        Returns:
+            True if all of it went through, so that nothing changes for whoever waits.
+        """
+        try:
+            size = self._read(self._buffer)
+        except BlockingIOError:
+            return True
+        except OSError as error:
+            self.session.source_failed(self, error)
+            return False
+        return self.arrived(size)
+
+    def arrived(self, size: int) -> bool:
+        """The source gave the first ``size`` bytes of the buffer: hand them on. Returns as ``fill``."""
+        lane = self.lane
+        if size == 0:
+            self.session.source_ended(self)
+            return False
+        chunk: memoryview = self._buffer[:size]
+        if self.told_received is not None:
+            self.told_received(lane.received, size, chunk)
+        lane.add(size)
+        if self.transform is not None:
+            chunk = memoryview(self.transform(bytes(chunk)))
+            if not chunk:  # half a character: the rest of it comes later
+                lane.take(size)
+                return True
+            self._credit = size
+        if not self._hand_over(chunk):
+            return False
+        if size >= BULK and self.bulk_from is not None and lane.received >= self.bulk_from:
+            self.session.splice(self)
+        return True
+
+    def keep(self, rest: bytes | memoryview) -> None:
+        """What the sink did not take. The buffer is everybody's: what waits is copied out of it, once."""
+        self._pending = memoryview(bytes(rest))
+
+    def _hand_over(self, chunk: memoryview) -> bool:
+        lane = self.lane
+        try:
+            sent = self._write(chunk)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            self._pending = None
+            self.session.sink_failed(self, error)
+            return False
+        if self.told_sent is not None and sent:
+            self.told_sent(lane.sent if self.transform is None else self._written, sent, chunk[:sent])
+        if self.transform is not None:
+            self._written += sent
+        whole = sent == len(chunk)
+        if self._credit:
+            if whole:
+                lane.take(self._credit)
+                self._credit = 0
+        else:
+            lane.take(sent)
+        if whole:
+            self._pending = None
+            return True
+        if self._pending is None:
+            self.keep(chunk[sent:])
+        else:
+            self._pending = chunk[sent:]
+        return False
+
+    def drain(self) -> None:
+        """The sink may be written to."""
+        if self._pending is not None:
+            self._hand_over(self._pending)
+
+    def flush(self, last: bytes) -> None:
+        """The source has ended; ``last`` is what the transform still held. Where it does not fit any more, that is said."""
+        if not last:
+            return
+        try:
+            left = len(last) if self._pending is not None else len(last) - self._write(last)
+        except OSError:
+            left = len(last)
+        if left:
+            self.session.lose_last(left)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class Direct:
+    """A lane that one system call carries: one of its ends is a pipe or a file.
+
+    Attributes:
+        twin: the copying carrier.
+        told_received, told_sent: as the twin's; they get no chunk.
+    """
+
+    __slots__ = ("_blocked", "_move", "_sink", "_source", "lane", "session", "told_received", "told_sent", "twin")
+
+    def __init__(self, twin: Carrier, source: int, sink: int, move: Move) -> None:
+        """
+        Args:
+            source, sink: descriptors, to ask which of them a refusal to move is about.
+        """
+        self.twin = twin
+        self.session = twin.session
+        self.lane = twin.lane
+        self.told_received = twin.told_received
+        self.told_sent = twin.told_sent
+        self._source = source
+        self._sink = sink
+        self._move = move
+        self._blocked = False
+
+    @property
+    def hungry(self) -> bool:
+        """The source is to be waited for."""
+        return not self._blocked and self.lane.wants_input
+
+    @property
+    def waiting(self) -> bool:
+        """The sink is to be waited for."""
+        return self._blocked
+
+    @property
+    def totals(self) -> tuple[int, int]:
+        """Bytes received and sent."""
+        return self.twin.totals
+
+    def fill(self) -> bool:
+        """See ``Carrier.fill``."""
+        lane = self.lane
+        try:
+            size = self._move(CAPACITY)
+        except BlockingIOError:
+            return self._stopped()
+        except OSError as error:
+            self._blocked = False
+            if error.errno in REFUSALS:
+                self.twin.bulk_from = None
+                return self._leave()
+            # One call, two ends: from a socket to a pipe only EPIPE is the pipe's; to a socket it is the socket's.
+            if lane.source is Side.REMOTE and error.errno != errno.EPIPE:
+                self.session.source_failed(self.twin, error)
+            else:
+                self.session.sink_failed(self.twin, error)
+            return False
+        self._blocked = False
+        if size == 0:
+            return self._leave()
+        if self.told_received is not None:
+            self.told_received(lane.received, size, None)
+        if self.told_sent is not None:
+            self.told_sent(lane.sent, size, None)
+        lane.add(size)
+        lane.take(size)
+        if size < TRICKLE:
+            self.session.exchange(self, self.twin)
+        return True
+
+    def drain(self) -> bool:
+        """The sink may be written to."""
+        return self.fill()
+
+    def _stopped(self) -> bool:
+        """Which of the two ends is the reason, is not said: ask."""
+        if not polled(self._source, READ):
+            self._blocked = False
+            return True
+        self._blocked = not polled(self._sink, WRITE)
+        return False if self._blocked else self._leave()
+
+    def _leave(self) -> bool:
+        self.session.exchange(self, self.twin)
+        return self.twin.fill()
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class ThroughPipe:
+    """A lane that goes through a pipe of ours: from a socket to a socket, or to a file.
+
+    Attributes: see ``Direct``.
+    """
+
+    __slots__ = (
+        "_env",
+        "_held",
+        "_pipe",
+        "_sink",
+        "_source",
+        "lane",
+        "session",
+        "told_received",
+        "told_sent",
+        "twin",
+    )
+
+    def __init__(self, twin: Carrier, env: Env, source: int, sink: int) -> None:
+        """
+        Args:
+            source, sink: descriptors.
+        """
+        self.twin = twin
+        self.session = twin.session
+        self.lane = twin.lane
+        self.told_received = twin.told_received
+        self.told_sent = twin.told_sent
+        self._env = env
+        self._source = source
+        self._sink = sink
+        self._pipe: syscalls.Pipe | None = None
+        self._held = 0  # bytes in the pipe
+
+    @property
+    def hungry(self) -> bool:
+        """The source should be read."""
+        return not self._held and self.lane.wants_input
+
+    @property
+    def waiting(self) -> bool:
+        """The sink should be written to."""
+        return self.lane.wants_output
+
+    @property
+    def totals(self) -> tuple[int, int]:
+        """Bytes received and sent."""
+        return self.twin.totals
+
+    def fill(self) -> bool:
+        """See ``Carrier.fill``."""
+        lane = self.lane
+        pipe = self._pipe = self.session.shared.borrow()
+        if pipe is None:
+            return self._leave()
+        try:
+            size = syscalls.splice(self._env, self._source, pipe.writing, pipe.size)
+        except BlockingIOError:
+            size = 0
+        except OSError as error:
+            self._release()
+            if error.errno in REFUSALS:
+                self.twin.bulk_from = None
+                return self._leave()
+            self.session.source_failed(self.twin, error)
+            return False
+        if size == 0:
+            self._release()
+            return self._leave()
+        if self.told_received is not None:
+            self.told_received(lane.received, size, None)
+        lane.add(size)
+        self._held = size
+        if not self.drain():
+            return False
+        if size < TRICKLE:
+            self.session.exchange(self, self.twin)
+        return True
+
+    def drain(self) -> bool:
+        """The sink may be written to. Returns True if the pipe is empty."""
+        pipe, lane = self._pipe, self.lane
+        if pipe is None:
+            return True
+        while self._held:
+            try:
+                size = syscalls.splice(self._env, pipe.reading, self._sink, self._held)
+            except BlockingIOError:
+                return False
+            except OSError as error:
+                if error.errno in REFUSALS:
+                    # Such as a file opened with O_APPEND. What the pipe holds is read out of it again.
+                    left = syscalls.empty(self._env, pipe, self._held)
+                    self._held = 0
+                    self._release()
+                    self.twin.bulk_from = None
+                    self.twin.keep(left)
+                    self.session.exchange(self, self.twin)
+                    self.twin.drain()
+                    return False
+                self.session.sink_failed(self.twin, error)
+                return False
+            if self.told_sent is not None:
+                self.told_sent(lane.sent, size, None)
+            lane.take(size)
+            self._held -= size
+        self._release()
+        return True
+
+    def _release(self) -> None:
+        if self._pipe is not None:
+            self.session.shared.give_back(self._pipe, empty=not self._held)
+            self._pipe = None
+
+    def _leave(self) -> bool:
+        self.session.exchange(self, self.twin)
+        return self.twin.fill()
+
+    def close(self) -> None:
+        """Give the pipe back."""
+        self._release()
+
+
+def twin(carrier: Carrier, env: Env, source: int, sink: int) -> Direct | ThroughPipe | None:
+    """The kernel-moved carrier for a lane between two descriptors, of which at least one is a socket that never blocks.
+
+    None where the kernel has no way: a terminal, a device.
+    """
+    from_mode, to_mode = os.fstat(source).st_mode, os.fstat(sink).st_mode
+    if stat.S_ISREG(from_mode):
+        return Direct(carrier, source, sink, syscalls.file_sender(env, source, sink))
+    if stat.S_ISFIFO(from_mode) or stat.S_ISFIFO(to_mode):
+        return Direct(carrier, source, sink, syscalls.splicer(env, source, sink))
+    if stat.S_ISSOCK(from_mode):
+        return ThroughPipe(carrier, env, source, sink)
+    return None
+
+
+def echo(carrier: Carrier, sock: socket, otherwise: Handler) -> Handler:
+    """What the loop calls for an echo that nobody looks at: the same as ``Carrier.fill``, in one function.
+
+    An echo server is measured in round trips a second, and a Python function call costs a tenth of a round trip.
+    """
+    receive_into, send, flags = sock.recv_into, sock.send, syscalls.DONTWAIT
+    lane, session, buffer = carrier.lane, carrier.session, carrier.session.shared.buffer
+    views = session.shared.views
+
+    def on_ready(mask: int) -> None:
+        if mask != READ:
+            otherwise(mask)
+            return
+        try:
+            size = receive_into(buffer, 0, flags)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            session.source_failed(carrier, error)
+            session.update()
+            return
+        if not 0 < size < BULK:
+            if not carrier.arrived(size):
+                session.update()
+            return
+        chunk = views.get(size)
+        if chunk is None:
+            chunk = views[size] = buffer[:size]
+        lane.received += size
+        try:
+            sent = send(chunk, flags)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            session.sink_failed(carrier, error)
+            session.update()
+            return
+        lane.sent += sent
+        if sent < size:
+            carrier.keep(chunk[sent:])
+            session.update()
+
+    return on_ready
+
+
+class Messages:
+    """One lane that keeps boundaries: each message is handed over by one call, whole (in parts only where the sink is a stream).
+
+    Its lane counts messages; bytes are counted here.
+
+    Attributes:
+        lines: what is read is text whose lines are the messages.
+        newline: what follows each message where the sink is a byte stream.
+    """
+
+    __slots__ = (
+        "_buffer",
+        "_message_sink",
+        "_partial",
+        "_queue",
+        "_read",
+        "_write",
+        "lane",
+        "lines",
+        "newline",
+        "received",
+        "sent",
+        "session",
+        "told_received",
+        "told_sent",
+        "transform",
+    )
+
+    def __init__(
+        self,
+        session: Owner,
+        lane: Lane,
+        read: syscalls.Read,
+        write: syscalls.Write,
+        *,
+        limit: int,
+        message_sink: bool,
+    ) -> None:
+        self.session = session
+        self.lane = lane
+        self.told_received: Look | None = None
+        self.told_sent: Look | None = None
+        self.transform: Transform | None = None
+        self.lines = False
+        self.newline = b""
+        self.received = 0
+        self.sent = 0
+        self._read = read
+        self._write = write
+        self._buffer = session.shared.buffer[:limit]
+        self._message_sink = message_sink
+        self._queue: deque[bytes | memoryview] = deque()
+        self._partial = b""  # the beginning of a line
+
+    @property
+    def hungry(self) -> bool:
+        """The source should be read."""
+        return not self._queue and self.lane.wants_input
+
+    @property
+    def waiting(self) -> bool:
+        """The sink should be written to."""
+        return self.lane.wants_output
+
+    @property
+    def totals(self) -> tuple[int, int]:
+        """Bytes received and sent."""
+        return self.received, self.sent
+
+    def fill(self) -> bool:
+        """See ``Carrier.fill``."""
+        try:
+            size = self._read(self._buffer)
+        except BlockingIOError:
+            return True
+        except OSError as error:
+            self.session.source_failed(self, error)
+            return False
+        if size == 0 and self.session.zero_is_end(self):
+            if self._partial:
+                self._add(self._partial)
+                self._partial = b""
+                self.drain()
+            self.session.source_ended(self)
+            return False
+        if syscalls.was_cut(size, len(self._buffer)) and self.lane.source is Side.REMOTE:
+            self.session.cut(size, len(self._buffer))
+            size = min(size, len(self._buffer))
+        chunk = bytes(self._buffer[:size])
+        if self.told_received is not None:
+            self.told_received(self.received, size, chunk)
+        self.received += size
+        if self.lines:
+            *whole, self._partial = (self._partial + chunk).split(b"\n")
+            for line in whole:
+                self._add(line)
+            if len(self._partial) > BUFFER_SIZE:  # no message is that long: the kernel will say so
+                self._add(self._partial)
+                self._partial = b""
+        else:
+            self._add(chunk)
+        self.drain()
+        return not self._queue
+
+    def _add(self, message: bytes) -> None:
+        self.lane.add(1)
+        if self.transform is not None:
+            message = self.transform(message)
+        self._queue.append(message + self.newline)
+
+    def drain(self) -> None:
+        """The sink may be written to."""
+        queue = self._queue
+        for _ in range(min(len(queue), BURST)):
+            message = queue[0]
+            try:
+                sent = self._write(message)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                queue.clear()
+                self.session.sink_failed(self, error)
+                return
+            if self.told_sent is not None:
+                self.told_sent(self.sent, sent, message)
+            self.sent += sent
+            if sent < len(message) and not self._message_sink:
+                queue[0] = memoryview(message)[sent:]
+                return
+            queue.popleft()
+            if not self.lane.over:
+                self.lane.take(1)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def to_crlf() -> Transform:
+    """LF becomes CRLF, and a CRLF stays one, also where CR and LF came by different reads."""
+    last = b""
+
+    def transform(data: bytes) -> bytes:
+        nonlocal last
+        head = data[:1]
+        result = data.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+        if last == b"\r" and head == b"\n":
+            result = result[1:]
+        last = data[-1:]
+        return result
+
+    return transform
+
+
+if TYPE_CHECKING:
+    Spliced = Direct | ThroughPipe
+    AnyCarrier = Carrier | Direct | ThroughPipe | Messages
