@@ -169,6 +169,7 @@ class Carrier:
     __slots__ = (
         "_buffer",
         "_credit",
+        "_large",
         "_pending",
         "_read",
         "_write",
@@ -192,6 +193,7 @@ class Carrier:
         self._write = write
         self._buffer = session.shared.buffer
         self._pending: memoryview | None = None
+        self._large = False  # the flow is: the twin takes over as soon as nothing is pending
         self._credit = 0  # what the lane is told as sent when a transformed chunk is through
         self._written = 0  # bytes that went out, where the transform makes them more than the lane knows
 
@@ -241,11 +243,9 @@ class Carrier:
                 lane.take(size)
                 return True
             self._credit = size
-        if not self._hand_over(chunk):
-            return False
-        if size >= BULK and self.bulk_from is not None and lane.received >= self.bulk_from:
-            self.session.splice(self)
-        return True
+        elif size >= BULK and self.bulk_from is not None and lane.received >= self.bulk_from:
+            self._large = True
+        return self._hand_over(chunk)
 
     def keep(self, rest: bytes | memoryview) -> None:
         """What the sink did not take. The buffer is everybody's: what waits is copied out of it, once."""
@@ -274,6 +274,9 @@ class Carrier:
             lane.take(sent)
         if whole:
             self._pending = None
+            if self._large:  # and nothing of it is left here: the kernel may go on
+                self._large = False
+                self.session.splice(self)
             return True
         if self._pending is None:
             self.keep(chunk[sent:])

@@ -312,7 +312,7 @@ def _run(command: str, plan: Plan, run: Callable[[Any, Env], Exit]) -> Exit:
         chosen = outputs.chosen
     elif plan.force:
         raise UsageError("there is no -o FILE to write", option="--force")
-    env = Env(0, 1, chosen.observer, chosen.interest, monotonic, chosen.preview)
+    env = Env(0, 1, chosen.observer, chosen.interest, monotonic, chosen.preview, chosen.looked)
     try:
         status = run(plan, env)
     except SystemRefusal as refusal:

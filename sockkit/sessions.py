@@ -195,7 +195,8 @@ class Session:
         """From which byte on the kernel may move a large flow unseen; None: never."""
         if not syscalls.SPLICE or self.settings.copy or carrier.transform is not None:
             return None
-        return self.env.looked if carrier.told_received or carrier.told_sent else 0
+        seen = self.env.interest & Interest.PAYLOAD and (carrier.told_received or carrier.told_sent)
+        return self.env.looked if seen else 0
 
     def splice(self, carrier: Carrier) -> None:
         """The flow is large, and nobody looks into it: let the kernel move it, if it can between these two ends."""

@@ -74,6 +74,9 @@ class EndpointPlan(Plan):
     lines: bool = option("--lines", group="data", help="datagrams: each line of stdin is one, without its newline")
     crlf: bool = option("-C", "--crlf", group="data", help="send LF as CRLF")
     raw: bool = option("--raw", group="data", help="do not escape control bytes of the peer on a terminal")
+    copy: bool = option(
+        "--copy", group="data", help="copy each byte through sockkit, also where the kernel could move it by itself"
+    )
     outputs: tuple[str, ...] = option(
         "-o",
         "--output",
@@ -181,6 +184,7 @@ class EndpointPlan(Plan):
             raw=self.raw,
             crlf=self.crlf,
             oob=oob,
+            copy=self.copy,
         )
 
     def parsed_settings(self) -> list[tuple[SockOption, int | bytes, str]]:

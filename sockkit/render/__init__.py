@@ -20,6 +20,12 @@ class Chosen(NamedTuple):
     interest: Interest
     preview: int = 256
     """Payload bytes of each ``Data`` that it wants at most."""
+    looked: int | None = None
+    """Bytes of each direction of a stream that it wants to see; a large flow beyond is told without. None: all."""
+
+
+LOOKED = 64 * 1024
+"""What a story shows at most ten lines of a second need not see more of: the rest costs no copy."""
 
 
 class Output(NamedTuple):
@@ -71,14 +77,15 @@ def choose(wish: Wish, output: Output, clock: Callable[[], float]) -> Chosen:
         story = Ndjson(wish, output, clock)
         return Chosen(story, interest | story.interest, story.preview)
     interest |= Interest.PAYLOAD if interest & Interest.DATA else Interest(0)
+    looked = None if wish.verbose else LOOKED
     rich_story = output.stderr_terminal and output.color
     if rich_story or (output.stdout_terminal and output.color):
         from sockkit.render.terminal import Terminal
 
-        return Chosen(Terminal(wish, output, clock), interest)
+        return Chosen(Terminal(wish, output, clock), interest, looked=looked)
     from sockkit.render.plain import Plain
 
-    return Chosen(Plain(wish, output, clock), interest)
+    return Chosen(Plain(wish, output, clock), interest, looked=looked)
 
 
 def surroundings(stdout: int, stderr: int, same_terminal: bool) -> Output:
