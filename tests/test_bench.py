@@ -31,6 +31,15 @@ ISSUE = [
     "accepts",
     "udp-1",
     "udp-32",
+    "idle",
+    "start-version",
+    "start-probe",
+    "start-connect",
+    "start-version-tty",
+    "start-probe-tty",
+    "start-connect-tty",
+    "stall-connect",
+    "stall-serve",
 ]
 
 

@@ -71,6 +71,7 @@ class Program:
             self.argv,
             stdin=subprocess.DEVNULL if stdin is None else stdin,
             stdout=subprocess.DEVNULL if stdout is None else stdout,
+            bufsize=0,
             stderr=self.stderr if stderr is None else stderr,
             env=ENVIRONMENT,
             start_new_session=new_session,
@@ -105,10 +106,9 @@ class Program:
     def wait(self) -> Done:
         """Wait for its end."""
         if self.done is None:
-            deadline = time.monotonic() + LIMIT
             pidfd = os.pidfd_open(self.pid)
             try:
-                if not select.select([pidfd], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                if not readable(pidfd, LIMIT):
                     self.popen.kill()
                     os.waitpid(self.pid, 0)
                     self.popen.returncode = -9
@@ -336,6 +336,13 @@ def memory(pid: int, field: str = "VmRSS") -> int:
     if found is None:
         raise Failure(f"/proc/{pid}/status has no {field}")
     return int(found[1]) * 1024
+
+
+def readable(fd: int, seconds: float) -> bool:
+    """Wait until there is something to read; False if there was nothing for so long."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
 
 
 def figures(text: str) -> dict[str, float]:

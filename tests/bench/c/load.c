@@ -206,6 +206,7 @@ static void idle(int clients, int echoes) {
     }
     printf("failures %ld\n", failures);
     percentiles();
+    printf("done\n");
     fflush(stdout);
     if (!fgets(buffer, sizeof buffer, stdin)) exit(0);
 }

@@ -136,7 +136,7 @@ def iperf3(bench: Bench) -> Measured:
         at_least(0.9, "GB/s", "iperf3 -Z"),
     ],
     rounds=3,
-    quick_rounds=2,
+    quick_rounds=1,
     note="wall time from the client's start to the end of both; iperf3's is its own figure, without its start",
 )
 def file_tcp() -> Contenders:
@@ -158,7 +158,7 @@ def file_tcp() -> Contenders:
     metrics=WALL,
     targets=[at_most(0.8, "s", "nc", "ncat", "socat", "socat -b1M")],
     rounds=3,
-    quick_rounds=2,
+    quick_rounds=1,
     note="the pipes' other ends are C programs that write and read 64 KiB at once",
 )
 def pipe_tcp() -> Contenders:
@@ -179,7 +179,7 @@ def pipe_tcp() -> Contenders:
     metrics=WALL,
     targets=[at_most(0.5, "s", "socat")],
     rounds=3,
-    quick_rounds=2,
+    quick_rounds=1,
 )
 def file_unix() -> Contenders:
     """As file-tcp."""
@@ -197,7 +197,7 @@ def file_unix() -> Contenders:
     metrics=WALL,
     targets=[at_most(0.5, "s", "socat")],
     rounds=3,
-    quick_rounds=2,
+    quick_rounds=1,
 )
 def pipe_unix() -> Contenders:
     """As pipe-tcp."""

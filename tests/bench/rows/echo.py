@@ -12,28 +12,12 @@ from tests.bench.registry import LESS, MORE, Contender, Contenders, Measured, at
 Command = Callable[[Bench], Sequence[str]]
 
 
-def _sockkit(bench: Bench) -> Sequence[str]:
-    return bench.sockkit("serve", "-p", "0")
-
-
-def _sockkit_udp(bench: Bench) -> Sequence[str]:
-    return bench.sockkit("serve", "-u", "-p", "0")
-
-
-def _c(bench: Bench) -> Sequence[str]:
-    return [bench.c("echo")]
-
-
-def _c_udp(bench: Bench) -> Sequence[str]:
-    return [bench.c("udp_echo")]
-
-
-def _uvloop(bench: Bench) -> Sequence[str]:
-    return bench.python("uvloop_echo")
-
-
-def _bare(bench: Bench) -> Sequence[str]:
-    return bench.python("bare_echo")
+SOCKKIT: Command = lambda bench: bench.sockkit("serve", "-p", "0")
+SOCKKIT_UDP: Command = lambda bench: bench.sockkit("serve", "-u", "-p", "0")
+C: Command = lambda bench: [bench.c("echo")]
+C_UDP: Command = lambda bench: [bench.c("udp_echo")]
+UVLOOP: Command = lambda bench: bench.python("uvloop_echo")
+BARE: Command = lambda bench: bench.python("bare_echo")
 
 
 def _load(bench: Bench, mode: str, port: str, *args: object) -> dict[str, float]:
@@ -90,10 +74,10 @@ for _clients in (1, 64, 1000):
     def echo(clients: int = _clients) -> Contenders:
         """Round trips."""
         return {
-            "sockkit": Contender(partial(round_trips, _sockkit, clients)),
-            "C epoll": Contender(partial(round_trips, _c, clients), needs=("cc",)),
-            "uvloop": Contender(partial(round_trips, _uvloop, clients), needs=("module:uvloop",)),
-            "bare Python": Contender(partial(round_trips, _bare, clients)),
+            "sockkit": Contender(partial(round_trips, SOCKKIT, clients)),
+            "C epoll": Contender(partial(round_trips, C, clients), needs=("cc",)),
+            "uvloop": Contender(partial(round_trips, UVLOOP, clients), needs=("module:uvloop",)),
+            "bare Python": Contender(partial(round_trips, BARE, clients)),
         }
 
 
@@ -107,9 +91,9 @@ for _clients in (1, 64, 1000):
 def echo_bulk() -> Contenders:
     """Bulk."""
     return {
-        "sockkit": Contender(partial(bulk, _sockkit)),
-        "C epoll": Contender(partial(bulk, _c), needs=("cc",)),
-        "uvloop": Contender(partial(bulk, _uvloop), needs=("module:uvloop",)),
+        "sockkit": Contender(partial(bulk, SOCKKIT)),
+        "C epoll": Contender(partial(bulk, C), needs=("cc",)),
+        "uvloop": Contender(partial(bulk, UVLOOP), needs=("module:uvloop",)),
     }
 
 
@@ -123,10 +107,10 @@ def echo_bulk() -> Contenders:
 def accept() -> Contenders:
     """Accepts."""
     return {
-        "sockkit": Contender(partial(accepts, _sockkit)),
-        "C epoll": Contender(partial(accepts, _c), needs=("cc",)),
-        "uvloop": Contender(partial(accepts, _uvloop), needs=("module:uvloop",)),
-        "bare Python": Contender(partial(accepts, _bare)),
+        "sockkit": Contender(partial(accepts, SOCKKIT)),
+        "C epoll": Contender(partial(accepts, C), needs=("cc",)),
+        "uvloop": Contender(partial(accepts, UVLOOP), needs=("module:uvloop",)),
+        "bare Python": Contender(partial(accepts, BARE)),
     }
 
 
@@ -142,6 +126,6 @@ for _window, _bound in ((1, 0.8), (32, 0.55)):
     def udp(window: int = _window) -> Contenders:
         """Datagrams."""
         return {
-            "sockkit": Contender(partial(datagrams, _sockkit_udp, window)),
-            "C recvfrom": Contender(partial(datagrams, _c_udp, window), needs=("cc",)),
+            "sockkit": Contender(partial(datagrams, SOCKKIT_UDP, window)),
+            "C recvfrom": Contender(partial(datagrams, C_UDP, window), needs=("cc",)),
         }
