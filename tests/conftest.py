@@ -1,4 +1,4 @@
-"""What holds for all tests: in CI, a test that is run once may not say CANNOT."""
+"""What holds for all tests: in CI, a test that is run once may not say CANNOT, and in the kernel lab none may."""
 
 from __future__ import annotations
 
@@ -7,6 +7,16 @@ from collections.abc import Generator
 
 import pytest
 
+from tests import lab
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests for the kernel lab run there, by ``python -m tests.lab``."""
+    if not lab.inside():
+        for item in items:
+            if item.get_closest_marker("lab"):
+                item.add_marker(pytest.mark.skip(reason="CANNOT: for the kernel lab: python -m tests.lab"))
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
@@ -14,7 +24,8 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """``.ci/run`` installs every peer: there, a skip for want of one would be a check that cannot fail."""
     report = yield
-    if report.skipped and os.environ.get("CI") == "true" and item.get_closest_marker("once"):
+    strict = os.environ.get("CI") == "true" and item.get_closest_marker("once")
+    if report.skipped and (strict or (lab.inside() and item.get_closest_marker("lab"))):
         if isinstance(report.longrepr, tuple) and "CANNOT" in report.longrepr[2]:
             report.outcome = "failed"
             report.longrepr = f"{report.longrepr[2]} (CI must have it)"
