@@ -1,7 +1,8 @@
 """What a person types for an address, and what the kernel's answer looks like in text.
 
-One row of ``ADDRESS_FAMILIES`` a family: syntax, examples, parse and format. Nothing here makes a socket or asks a name
-server; interface names (``fe80::1%eth0``) are the only thing that the system is asked for.
+One row a family: syntax, examples, parse and format. The rows of the families that everybody uses are here, the others'
+in ``families``, which is loaded when one of them is asked for; ``rows()`` has them all. Nothing here makes a socket or asks
+a name server; interface names (``fe80::1%eth0``) are the only thing that the system is asked for.
 """
 
 from __future__ import annotations
@@ -21,16 +22,16 @@ DEFAULT_PORT = 65432
 _LINUX = sys.platform in ("linux", "android")
 
 
-def _number(name: str, linux: int) -> int | None:
+def number_of(name: str, linux: int | None) -> int | None:
     """A family's number, also where Python was built without its constant. Other systems number differently."""
     number = getattr(socket, name, linux if _LINUX else None)
     return None if number is None else int(number)
 
 
-_INET = int(socket.AF_INET)
-_INET6 = int(getattr(socket, "AF_INET6", 10))
+INET = int(socket.AF_INET)
+INET6 = int(getattr(socket, "AF_INET6", 10))
 _UNIX = int(getattr(socket, "AF_UNIX", 1))
-_VSOCK = _number("AF_VSOCK", 40)
+_VSOCK = number_of("AF_VSOCK", 40)
 
 _SUN_PATH = 108 if _LINUX or sys.platform == "win32" else 104
 """Bytes that ``sockaddr_un`` has for a path and the NUL behind it; an abstract name has its NUL in front."""
@@ -39,6 +40,29 @@ _IPV6_TWINS = {"127.0.0.1": "::1", "0.0.0.0": "::"}
 _UINT32 = 0xFFFFFFFF
 _CIDS = {"any": _UINT32, "hypervisor": 0, "local": 1, "host": 2}
 _NO_URLS = "no URLs here: HOST PORT"
+
+
+class Sockaddr(bytes):
+    """A whole struct sockaddr, its family included, for which Python's ``socket`` has no form. Empty: the kernel gave none."""
+
+    @classmethod
+    def of(cls, family: int, data: bytes) -> Sockaddr:
+        """The struct of a family around ``sa_data``. BSD's has its length in front (sys/socket.h of macOS)."""
+        if _LINUX or sys.platform == "win32":
+            return cls(family.to_bytes(2, sys.byteorder) + data)
+        return cls(bytes((len(data) + 2, family & 0xFF)) + data)
+
+    @property
+    def family(self) -> int:
+        """``sa_family``; 0 where there is none."""
+        return (
+            int.from_bytes(self[:2], sys.byteorder)
+            if _LINUX or sys.platform == "win32"
+            else int(self[1:2].hex() or "0", 16)
+        )
+
+    def __repr__(self) -> str:
+        return f"hex:{self[2:].hex()}"
 
 
 class Target(NamedTuple):
@@ -52,6 +76,10 @@ class Target(NamedTuple):
     """The port, where the family has ports."""
     address: object | None
     """The sockaddr as Python's ``socket`` takes it, or None if ``host`` has to be resolved first."""
+    type: int | None = None
+    """The socket type that such an address is for, where none is asked for; None: the usual default."""
+    proto: int | None = None
+    """The protocol, likewise."""
 
     @property
     def text(self) -> str:
@@ -60,11 +88,11 @@ class Target(NamedTuple):
             return f"{escape(self.host)}:{self.port}"
         if self.family == _UNIX and not self.address:
             return "@"
-        return format_address(_INET if self.family is None else self.family, self.address)
+        return format_address(INET if self.family is None else self.family, self.address)
 
 
-class _Request:
-    """What a row's parser is given."""
+class Request:
+    """What a row's parser is given: the words as typed, and what the options say."""
 
     __slots__ = ("argument", "default_host", "family", "port", "words")
 
@@ -78,6 +106,7 @@ class _Request:
         self.argument = argument
 
     def error(self, message: str, hint: str | None = None, cause: BaseException | None = None) -> UsageError:
+        """What is wrong with the words."""
         return UsageError(message, option=self.argument, hint=hint, cause=cause)
 
 
@@ -93,7 +122,7 @@ class AddressFamily(NamedTuple):
     """Each example is the words of one target."""
     default: str | None
     """What no words at all mean, or None where an address has to be given."""
-    parse: Callable[[_Request], Target]
+    parse: Callable[[Request], Target]
     format: Callable[[object], str]
 
 
@@ -119,14 +148,16 @@ def parse_target(
         UsageError: always, for anything that cannot be an address.
     """
     family = family or None
-    request = _Request(words, family, port, default_host, argument)
+    request = Request(words, family, port, default_host, argument)
     if len(words) > 2:
         shown = " ".join(preview(word, 40) for word in words[:4])
         raise request.error(f"one target has one word or two, here are {len(words)}: {shown}", "HOST PORT")
     if family is None:
         return _parse_unix(request) if _looks_unix(request) else _parse_internet(request)
-    row = _BY_NUMBER.get(family)
-    return row.parse(request) if row else _parse_literal(request)
+    row = _row(family)
+    if row is None or (words and words[0][:4].lower() == "hex:"):
+        return _parse_raw(request, row)
+    return row.parse(request)
 
 
 def format_address(family: int, address: object) -> str:
@@ -135,10 +166,14 @@ def format_address(family: int, address: object) -> str:
     Never raises: what does not look like an address of its family is shown as the Python value that it is.
     """
     try:
-        row = _BY_NUMBER.get(family)
-        return (row.format if row else _format_literal)(address)
+        row = _row(family)
+        return (row.format if row else format_other)(address)
     except (TypeError, ValueError, LookupError):
-        return _format_literal(address)
+        return format_other(address)
+    except Exception as error:
+        if type(error).__name__ != "error":  # struct.error: the bytes of another struct
+            raise
+        return format_other(address)
 
 
 def is_loopback(family: int, address: object) -> bool:
@@ -162,7 +197,7 @@ def is_wildcard(family: int, address: object) -> bool:
 # INET and INET6
 
 
-def _parse_internet(request: _Request) -> Target:
+def _parse_internet(request: Request) -> Target:
     host: str | None = None
     port = request.port
     if port is not None:
@@ -173,38 +208,38 @@ def _parse_internet(request: _Request) -> Target:
         host, port = _one_word(request)
     if host is None:
         host = request.default_host
-        if request.family == _INET6:
+        if request.family == INET6:
             host = _IPV6_TWINS.get(host, host)
     return _internet(request, host, DEFAULT_PORT if port is None else port)
 
 
-def _two_words(request: _Request) -> int:
+def _two_words(request: Request) -> int:
     host, port = request.words
     if request.port is not None:
         raise _port_twice(request.port, port)
     if host.startswith("["):
-        raise request.error(f"{_shown(host)}: brackets belong to [HOST]:PORT in one word", "without them: ::1 80")
-    if _is_number(host, 65535) and not _is_number(port, 65535) and "." in port:
+        raise request.error(f"{as_typed(host)}: brackets belong to [HOST]:PORT in one word", "without them: ::1 80")
+    if is_number(host, 65535) and not is_number(port, 65535) and "." in port:
         raise _bad_port(port, f"the host comes first: {preview(port, 60)} {host}")
     return _port(port)
 
 
-def _one_word(request: _Request) -> tuple[str | None, int]:
+def _one_word(request: Request) -> tuple[str | None, int]:
     """Host and port; the host is None where a port stands alone."""
     word, given = request.words[0], request.port
     host: str | None
     if word.startswith("["):
         host, bracket, rest = word[1:].partition("]")
         if not bracket or (rest and rest[0] != ":") or ":" not in host:
-            raise request.error(f"{_shown(word)} is not [IPV6]:PORT", "e.g. [::1]:80")
+            raise request.error(f"{as_typed(word)} is not [IPV6]:PORT", "e.g. [::1]:80")
         if not rest:
             raise _no_port(request, word, f"{preview(word, 60)}:{DEFAULT_PORT}")
         port = rest[1:]
     elif word.count(":") == 1:
         host, _, port = word.partition(":")
         if not host:
-            raise request.error(f"{_shown(word)}: the host is empty", f"a port alone means {request.default_host}")
-    elif ":" not in word and (_is_number(word, None) or (given is None and _like_number(word))):
+            raise request.error(f"{as_typed(word)}: the host is empty", f"a port alone means {request.default_host}")
+    elif ":" not in word and (is_number(word, None) or (given is None and _like_number(word))):
         host, port = None, word
     else:
         if given is None:
@@ -216,57 +251,57 @@ def _one_word(request: _Request) -> tuple[str | None, int]:
     return host, _port(port)
 
 
-def _internet(request: _Request, host: str, port: int) -> Target:
+def _internet(request: Request, host: str, port: int) -> Target:
     """A numeric host becomes an address; any other has to be a name that could be."""
     if not host:
         raise request.error("the host is empty", f"HOST PORT, or a port alone, which means {DEFAULT_HOST}")
     if "://" in host:
-        raise request.error(f"{_shown(host)} is not a host", _NO_URLS)
+        raise request.error(f"{as_typed(host)} is not a host", _NO_URLS)
     if not host.isprintable() or " " in host:
-        raise request.error(f"the host {_shown(host)} holds a character that no host name has")
+        raise request.error(f"the host {as_typed(host)} holds a character that no host name has")
     if ":" in host:
-        if request.family == _INET:
-            raise request.error(f"{_shown(host)} does not fit AF_INET, which has IPv4 addresses", "e.g. 127.0.0.1 80")
+        if request.family == INET:
+            raise request.error(f"{as_typed(host)} does not fit AF_INET, which has IPv4 addresses", "e.g. 127.0.0.1 80")
         text, scope = _ipv6(request, host)
-        return Target(_INET6, None, port, (text, port, 0, scope))
-    ip = _pton(_INET, host)
+        return Target(INET6, None, port, (text, port, 0, scope))
+    ip = _pton(INET, host)
     if ip is not None:
-        if request.family == _INET6:
+        if request.family == INET6:
             hint = f"the mapped form: ::ffff:{host} {port}"
-            raise request.error(f"{_shown(host)} does not fit AF_INET6, which has IPv6 addresses", hint)
-        return Target(_INET, None, port, (host, port))
+            raise request.error(f"{as_typed(host)} does not fit AF_INET6, which has IPv6 addresses", hint)
+        return Target(INET, None, port, (host, port))
     _check_name(request, host)
     return Target(request.family, host, port, None)
 
 
-def _ipv6(request: _Request, host: str) -> tuple[str, int]:
+def _ipv6(request: Request, host: str) -> tuple[str, int]:
     text, percent, zone = host.partition("%")
     if not hasattr(socket, "AF_INET6"):
-        raise request.error(f"{_shown(host)} looks like IPv6, and this Python was built without it")
-    ip = _pton(_INET6, text)
+        raise request.error(f"{as_typed(host)} looks like IPv6, and this Python was built without it")
+    ip = _pton(INET6, text)
     if ip is None:
-        raise request.error(f"{_shown(host)} is not an IPv6 address", "[IPV6]:PORT, IPV6 PORT or HOST:PORT")
-    text = socket.inet_ntop(_INET6, ip)
+        raise request.error(f"{as_typed(host)} is not an IPv6 address", "[IPV6]:PORT, IPV6 PORT or HOST:PORT")
+    text = socket.inet_ntop(INET6, ip)
     if not percent:
         return text, 0
     if not _is_link_local(ip):
         # The kernel would take it and drop it.
         hint = f"only link-local addresses (fe80::/10, ff02::/16) have one; here: {text}"
-        raise request.error(f"{_shown(host)}: this address takes no scope id", hint)
+        raise request.error(f"{as_typed(host)}: this address takes no scope id", hint)
     try:
-        if _is_number(zone, _UINT32):
+        if is_number(zone, _UINT32):
             socket.if_indextoname(int(zone))
             return text, int(zone)
         return text, socket.if_nametoindex(zone)
     except (OSError, ValueError, OverflowError, AttributeError) as error:
-        message = f"{_shown(host)}: no interface {_shown(zone)} for the scope id"
+        message = f"{as_typed(host)}: no interface {as_typed(zone)} for the scope id"
         raise request.error(message, _listed(_interfaces()), error) from error
 
 
-def _check_name(request: _Request, host: str) -> None:
+def _check_name(request: Request, host: str) -> None:
     """Only what no resolver could take is refused; whether the name exists is not asked."""
     if any(character in host for character in "[]%@/\\") or host.startswith("-"):
-        raise request.error(f"{_shown(host)} is not a host name")
+        raise request.error(f"{as_typed(host)} is not a host name")
     length, refusal = len(host), None
     if length <= 254:
         try:
@@ -286,7 +321,7 @@ def _check_name(request: _Request, host: str) -> None:
         why = f"it has {length} characters, 253 is the limit"
     else:
         why = "the DNS has no form for it"
-    raise request.error(f"{_shown(host)} is not a host name: {why}", cause=refusal) from refusal
+    raise request.error(f"{as_typed(host)} is not a host name: {why}", cause=refusal) from refusal
 
 
 def _format_inet(address: object) -> str:
@@ -320,14 +355,14 @@ def _pton(family: int, host: str) -> bytes | None:
 
 def _packed(family: int, address: object) -> bytes | None:
     """The four or sixteen bytes of an address; an IPv4-mapped one has four. An empty host is Python's wildcard."""
-    if family not in (_INET, _INET6) or not isinstance(address, tuple) or not address:
+    if family not in (INET, INET6) or not isinstance(address, tuple) or not address:
         return None
     host = address[0]
     if not isinstance(host, str):
         return None
     if not host:
         return bytes(4)
-    ip = _pton(family, host.partition("%")[0] if family == _INET6 else host)
+    ip = _pton(family, host.partition("%")[0] if family == INET6 else host)
     return ip[12:] if ip is not None and ip[:12] == bytes(10) + b"\xff\xff" else ip
 
 
@@ -357,7 +392,7 @@ def _listed(names: list[str]) -> str | None:
 # Ports
 
 
-def _is_number(text: str, largest: int | None) -> bool:
+def is_number(text: str, largest: int | None) -> bool:
     """Digits and nothing else: ``int`` would also take signs, spaces, underscores and other scripts."""
     if not (text.isascii() and text.isdigit()):
         return False
@@ -370,7 +405,7 @@ def _like_number(text: str) -> bool:
 
 def _port(text: str, largest: int = 65535) -> int:
     # getaddrinfo would take 70000 and mean 4464.
-    if not _is_number(text, largest):
+    if not is_number(text, largest):
         raise _bad_port(text, None, largest)
     return int(text)
 
@@ -378,7 +413,7 @@ def _port(text: str, largest: int = 65535) -> int:
 def _bad_port(text: str, hint: str | None = None, largest: int = 65535) -> UsageError:
     if hint is None and text[:1].isalpha() and text.isascii() and text.isalnum():
         hint = "service names are not looked up"
-    return UsageError(f"{_shown(text)} is not a PORT: a decimal number, 0 to {largest}", option="PORT", hint=hint)
+    return UsageError(f"{as_typed(text)} is not a PORT: a decimal number, 0 to {largest}", option="PORT", hint=hint)
 
 
 def _check_option(port: int, largest: int) -> None:
@@ -387,11 +422,11 @@ def _check_option(port: int, largest: int) -> None:
 
 
 def _port_twice(option: int, word: str) -> UsageError:
-    return UsageError(f"the port is given twice: --port {option} and {_shown(word)}", option="--port")
+    return UsageError(f"the port is given twice: --port {option} and {as_typed(word)}", option="--port")
 
 
-def _no_port(request: _Request, word: str, example: str) -> UsageError:
-    message = f"{_shown(word)}: a port is missing: HOST PORT, e.g. {example}"
+def _no_port(request: Request, word: str, example: str) -> UsageError:
+    message = f"{as_typed(word)}: a port is missing: HOST PORT, e.g. {example}"
     if ":" in word:
         return request.error(message, "in one word: [IPV6]:PORT")
     return request.error(message, None if request.family else "a Unix path needs a slash: ./NAME")
@@ -400,37 +435,37 @@ def _no_port(request: _Request, word: str, example: str) -> UsageError:
 # UNIX
 
 
-def _looks_unix(request: _Request) -> bool:
+def _looks_unix(request: Request) -> bool:
     if not request.words:
         return False
     word = request.words[0]
     scheme, colon, _ = word.partition("://")
     if colon and scheme.isalnum():
-        raise request.error(f"{_shown(word)} is not a target", _NO_URLS)
+        raise request.error(f"{as_typed(word)} is not a target", _NO_URLS)
     return "/" in word or word.startswith("@")
 
 
-def _parse_unix(request: _Request) -> Target:
+def _parse_unix(request: Request) -> Target:
     if request.port is not None:
         raise UsageError("a Unix address has no port", option="--port")
-    word = _single_word(request, "UNIX", _UNIX_ROW)
+    word = single_word(request, "UNIX", _UNIX_ROW)
     if not hasattr(socket, "AF_UNIX"):
-        raise request.error(f"{_shown(word)} is a Unix address, and this Python was built without AF_UNIX")
+        raise request.error(f"{as_typed(word)} is a Unix address, and this Python was built without AF_UNIX")
     if "\0" in word:
-        raise request.error(f"{_shown(word)}: a path cannot hold a NUL")  # the kernel would stop reading there
+        raise request.error(f"{as_typed(word)}: a path cannot hold a NUL")  # the kernel would stop reading there
     if word.startswith("@"):
         return Target(_UNIX, None, None, _abstract(request, word))
     if not word:
         raise request.error("the Unix path is empty", "./NAME, or @ for a name that the kernel chooses")
     length = len(_fsencode(request, word))
     if length >= _SUN_PATH:
-        raise _too_long(request, f"the path {_shown(word)}", length, "change to its directory and use ./NAME")
+        raise _too_long(request, f"the path {as_typed(word)}", length, "change to its directory and use ./NAME")
     return Target(_UNIX, None, None, word)
 
 
-def _abstract(request: _Request, word: str) -> bytes | str:
+def _abstract(request: Request, word: str) -> bytes | str:
     if not _LINUX:
-        raise request.error(f"{_shown(word)}: abstract names are Linux only", f"a file: ./{preview(word, 60)}")
+        raise request.error(f"{as_typed(word)}: abstract names are Linux only", f"a file: ./{preview(word, 60)}")
     if word == "@":
         if request.family is None:
             raise request.error("@ needs a name behind it: @NAME", "--family UNIX @ has the kernel choose one")
@@ -438,21 +473,21 @@ def _abstract(request: _Request, word: str) -> bytes | str:
     try:
         name = unescape(word[1:])
     except ValueError as error:
-        raise request.error(f"{_shown(word)} is not an abstract name: {error}") from error
+        raise request.error(f"{as_typed(word)} is not an abstract name: {error}") from error
     raw = _fsencode(request, name)
     if len(raw) >= _SUN_PATH:
-        raise _too_long(request, f"the abstract name {_shown(word)}", len(raw), None)
+        raise _too_long(request, f"the abstract name {as_typed(word)}", len(raw), None)
     return b"\0" + raw
 
 
-def _fsencode(request: _Request, text: str) -> bytes:
+def _fsencode(request: Request, text: str) -> bytes:
     try:
         return os.fsencode(text)
     except UnicodeError as error:
-        raise request.error(f"{_shown(text)} cannot be a file name here", cause=error) from error
+        raise request.error(f"{as_typed(text)} cannot be a file name here", cause=error) from error
 
 
-def _too_long(request: _Request, what: str, length: int, hint: str | None) -> UsageError:
+def _too_long(request: Request, what: str, length: int, hint: str | None) -> UsageError:
     # Python says this without an errno, and only once there is a socket.
     cause = OSError("AF_UNIX path too long")
     return request.error(f"{what} is too long: {length} bytes, {_SUN_PATH - 1} is the limit", hint, cause)
@@ -460,7 +495,7 @@ def _too_long(request: _Request, what: str, length: int, hint: str | None) -> Us
 
 def _format_unix(address: object) -> str:
     if address is not None and not isinstance(address, (str, bytes)):
-        return _format_literal(address)
+        return format_other(address)
     if not address:
         return "(unnamed)"
     first = ord(address[:1])
@@ -473,7 +508,7 @@ def _format_unix(address: object) -> str:
 # VSOCK
 
 
-def _parse_vsock(request: _Request) -> Target:
+def _parse_vsock(request: Request) -> Target:
     words = list(request.words)
     cid, port = "local", request.port
     if port is not None:
@@ -494,8 +529,8 @@ def _parse_vsock(request: _Request) -> Target:
         cid, port = words[0], _port(words[1], _UINT32)
     number = _CIDS.get(cid.lower())
     if number is None:
-        if not _is_number(cid, _UINT32):
-            raise request.error(f"{_shown(cid)} is not a CID: {', '.join(_CIDS)}, or a number, 0 to {_UINT32}")
+        if not is_number(cid, _UINT32):
+            raise request.error(f"{as_typed(cid)} is not a CID: {', '.join(_CIDS)}, or a number, 0 to {_UINT32}")
         number = int(cid)
     port = DEFAULT_PORT if port is None else port
     return Target(_VSOCK, None, port, (number, port))
@@ -504,38 +539,37 @@ def _parse_vsock(request: _Request) -> Target:
 def _format_vsock(address: object) -> str:
     if isinstance(address, tuple) and len(address) == 2 and all(isinstance(number, int) for number in address):
         return f"{address[0]}:{address[1]}"
-    return _format_literal(address)
+    return format_other(address)
 
 
-# Every other family: the sockaddr as a Python literal
+# Every other family, and every address that no notation has a word for: the bytes
 
 
-def _parse_literal(request: _Request) -> Target:
-    row = _BY_NUMBER.get(request.family or 0)
+def _parse_raw(request: Request, row: AddressFamily | None) -> Target:
+    """``hex:`` and ``sa_data``: the sockaddr without its family, as socat's SOCKET addresses have it."""
     name = row.name if row else f"family {request.family}"
     if request.port is not None:
-        raise UsageError(f"an address of {name} has no port of its own", option="--port")
-    word = _single_word(request, name, row)
-    hint = f"e.g. {' or '.join(map(_typed, row.examples))}" if row else None
-    message = f"{_shown(word)} is not an address of {name}: a Python literal{', ' + row.syntax if row else ''}"
-    if len(word) > 4096:
-        raise request.error(message, hint)
-    import ast
-    import warnings
-
+        raise UsageError("an address in hexadecimal has its port within", option="--port")
+    word = single_word(request, name, row)
+    assert request.family is not None
+    digits = word[4:].replace(":", "")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # SyntaxWarning: what is odd here is also wrong
-            address = ast.literal_eval(word)
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
-        raise request.error(message, hint) from error
-    if isinstance(address, bool) or not isinstance(address, (tuple, int, str, bytes)):
-        raise request.error(message, hint)
-    return Target(request.family, None, None, address)
+        if word[:4].lower() != "hex:" or not digits.isascii():
+            raise ValueError("it does not begin with hex:")
+        data = bytes.fromhex(digits)
+    except ValueError as error:
+        message = f"{as_typed(word)} is no address of {name}: hex: and the bytes of its sockaddr behind the family"
+        raise request.error(message, _HEX_EXAMPLE) from error
+    if len(data) > 126 or not 0 <= request.family <= 0xFFFF:
+        raise request.error(
+            f"{as_typed(word)}: a sockaddr has 126 bytes at most behind its family, a number of 16 bits"
+        )
+    return Target(request.family, None, None, Sockaddr.of(request.family, data))
 
 
-def _format_literal(address: object) -> str:
-    if address is None:
+def format_other(address: object) -> str:
+    """An address that its family's notation has no word for: its bytes, or the Python value that it is."""
+    if address is None or (isinstance(address, Sockaddr) and not address):
         return "(no address)"
     try:
         return escape(repr(address), backslash=False)
@@ -543,33 +577,33 @@ def _format_literal(address: object) -> str:
         return f"({type(address).__name__})"
 
 
+_HEX_EXAMPLE = "e.g. hex:1f90 7f000001 in one word, hex:1f907f000001"
+
+
 # Shared
 
 
-def _single_word(request: _Request, name: str, row: AddressFamily | None) -> str:
+def single_word(request: Request, name: str, row: AddressFamily | None) -> str:
+    """The only word. Raises UsageError where there is none, or there are two."""
     if len(request.words) == 1:
         return request.words[0]
     syntax = f": {row.syntax}" if row else ""
     if request.words:
-        shown = _shown(" ".join(request.words))
+        shown = as_typed(" ".join(request.words))
         hint = "a Unix path has no port" if row is _UNIX_ROW else "quote it for the shell"
         raise request.error(f"an address of {name} is one word{syntax}; here are two: {shown}", hint)
-    hint = f"e.g. {_typed(row.examples[0])}" if row else "a Python literal, quoted for the shell"
+    hint = f"e.g. {_typed(row.examples[0])}" if row and row.examples else _HEX_EXAMPLE
     raise request.error(f"an address of {name} has to be given{syntax}", hint)
 
 
-def _shown(text: str) -> str:
+def as_typed(text: str) -> str:
+    """What was typed, quoted for a message: harmless and not endless."""
     return f"'{preview(text, 60)}'"
 
 
 def _typed(words: Sequence[str]) -> str:
     """Words as one would type them into a shell."""
     return " ".join(f'"{word}"' if "(" in word else word for word in words)
-
-
-def _literal(name: str, linux: int, syntax: str, *examples: str) -> AddressFamily:
-    words = tuple((example,) for example in examples)
-    return AddressFamily(name, _number(f"AF_{name}", linux), syntax, words, None, _parse_literal, _format_literal)
 
 
 _UNIX_ROW = AddressFamily(
@@ -582,10 +616,10 @@ _UNIX_ROW = AddressFamily(
     _format_unix,
 )
 
-ADDRESS_FAMILIES: tuple[AddressFamily, ...] = (
+_ROWS: tuple[AddressFamily, ...] = (
     AddressFamily(
         "INET",
-        _INET,
+        INET,
         "PORT | HOST PORT | HOST:PORT",
         (("65432",), ("127.0.0.1", "65432"), ("localhost:65432",)),
         f"{DEFAULT_HOST}:{DEFAULT_PORT}",
@@ -594,7 +628,7 @@ ADDRESS_FAMILIES: tuple[AddressFamily, ...] = (
     ),
     AddressFamily(
         "INET6",
-        _INET6,
+        INET6,
         "PORT | HOST PORT | [IPV6]:PORT | HOST:PORT; IPV6 may end in %INTERFACE",
         (("65432",), ("::1", "65432"), ("[::1]:65432",)),
         f"[::1]:{DEFAULT_PORT}",
@@ -611,14 +645,24 @@ ADDRESS_FAMILIES: tuple[AddressFamily, ...] = (
         _parse_vsock,
         _format_vsock,
     ),
-    _literal("PACKET", 17, "(INTERFACE, ETHERTYPE[, PKTTYPE[, HATYPE[, ADDRESS]]])", "('lo', 0x0800)"),
-    _literal("CAN", 29, "(INTERFACE,) | (INTERFACE, RX_ID, TX_ID)", "('vcan0',)", "('vcan0', 0x123, 0x456)"),
-    _literal("NETLINK", 16, "(PORT_ID, GROUPS)", "(0, 0)", "(0, 1)"),
-    _literal("TIPC", 30, "(TYPE, V1, V2, V3[, SCOPE])", "(2, 18888, 17, 0)"),
-    _literal("ALG", 38, "(TYPE, NAME[, FEATURES[, MASK]])", "('hash', 'sha256')"),
-    _literal("BLUETOOTH", 31, "what the protocol takes", "('01:23:45:67:89:AB', 1)", "(0,)"),
-    _literal("QIPCRTR", 42, "(NODE, PORT)", "(1, 5000)"),
 )
-"""Adding a family is a row here; help, docs and tests walk the rows."""
+"""The families that everybody uses. Adding one is a row here or in ``families``; help, docs and tests walk the rows."""
 
-_BY_NUMBER = {row.number: row for row in reversed(ADDRESS_FAMILIES) if row.number is not None}
+_BY_NUMBER = {row.number: row for row in reversed(_ROWS) if row.number is not None}
+
+
+def _row(family: int) -> AddressFamily | None:
+    """The row of a family, if it has one."""
+    row = _BY_NUMBER.get(family)
+    if row is not None:
+        return row
+    from sockkit import families
+
+    return families.BY_NUMBER.get(family)
+
+
+def rows() -> tuple[AddressFamily, ...]:
+    """Every family's row, those that everybody uses first."""
+    from sockkit import families
+
+    return _ROWS + families.ROWS

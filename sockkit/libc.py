@@ -22,9 +22,9 @@ def _library() -> Any:
     """The C library, its calls leaving errno where ctypes can read it.
 
     Raises:
-        OSError: ENOSYS where there is none with system calls of Linux's.
+        OSError: ENOSYS on Windows, whose sockets are no descriptors.
     """
-    if sys.platform != "linux":
+    if sys.platform == "win32":
         raise _missing()
     import ctypes
 
@@ -60,6 +60,8 @@ def pidfd_getfd(pidfd: int, fd: int) -> int:
 
     Source: pidfd_getfd(2). It is close-on-exec.
     """
+    if sys.platform != "linux":
+        raise _missing()
     import ctypes
 
     library = _library()
@@ -77,4 +79,69 @@ def setns(fd: int, kind: int) -> None:
     if given is not None:
         given(fd, kind)
         return
+    if sys.platform != "linux":
+        raise _missing()
     _checked(_library().setns(fd, kind))
+
+
+# ---- addresses that Python's ``socket`` has no form for: each a whole struct sockaddr, its family included
+
+
+def bind(fd: int, address: bytes) -> None:
+    """bind(2)."""
+    _checked(_library().bind(fd, bytes(address), len(address)))
+
+
+def connect(fd: int, address: bytes) -> None:
+    """connect(2)."""
+    _checked(_library().connect(fd, bytes(address), len(address)))
+
+
+def accept(fd: int) -> tuple[int, bytes]:
+    """accept(2): a new descriptor, close-on-exec, and the peer's address (empty where the kernel gives none)."""
+    room, length = _room()
+    new = _checked(_library().accept(fd, room, _pointer(length)))
+    os.set_inheritable(new, False)  # accept4(2) does it in one call, and macOS has none
+    return new, room.raw[: length.value]
+
+
+def getsockname(fd: int) -> bytes:
+    """getsockname(2)."""
+    room, length = _room()
+    _checked(_library().getsockname(fd, room, _pointer(length)))
+    return bytes(room.raw[: length.value])
+
+
+def getpeername(fd: int) -> bytes:
+    """getpeername(2)."""
+    room, length = _room()
+    _checked(_library().getpeername(fd, room, _pointer(length)))
+    return bytes(room.raw[: length.value])
+
+
+def sendto(fd: int, data: bytes | memoryview, flags: int, address: bytes) -> int:
+    """sendto(2): how much was sent."""
+    return _checked(_library().sendto(fd, bytes(data), len(data), flags, bytes(address), len(address)))
+
+
+def recvfrom_into(fd: int, buffer: memoryview, flags: int) -> tuple[int, bytes]:
+    """recvfrom(2) into a writable buffer: what it returned, and the sender's address (empty where there is none)."""
+    import ctypes
+
+    room, length = _room()
+    front = (ctypes.c_char * len(buffer)).from_buffer(buffer)
+    size = _checked(_library().recvfrom(fd, front, len(buffer), flags, room, _pointer(length)))
+    return size, room.raw[: length.value]
+
+
+def _room() -> tuple[Any, Any]:
+    """Where the kernel puts an address, and the length of it: sizeof(struct sockaddr_storage) is 128."""
+    import ctypes
+
+    return ctypes.create_string_buffer(128), ctypes.c_uint(128)
+
+
+def _pointer(number: Any) -> Any:
+    import ctypes
+
+    return ctypes.byref(number)

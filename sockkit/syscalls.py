@@ -20,7 +20,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from sockkit import names
-from sockkit.addresses import format_address
+from sockkit.addresses import Sockaddr, format_address
 from sockkit.errors import UsageError
 from sockkit.events import Call, Env, Interest
 
@@ -237,11 +237,30 @@ def _address_of(sock: socket.socket, address: Address) -> Iterator[None]:
         raise UsageError(text, option="ADDRESS", cause=error) from error
 
 
+def _by_bytes(name: str) -> Callable[..., Any]:
+    """A call of ``libc``, loaded now: for the addresses that Python's ``socket`` has no form for."""
+    from sockkit import libc
+
+    call: Callable[..., Any] = getattr(libc, name)
+    return call
+
+
+def _told(sock: socket.socket, name: str) -> Address:
+    """getsockname or getpeername, by bytes where Python gives up before it asks the kernel: then it has no errno."""
+    try:
+        return getattr(sock, name)()
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        return Sockaddr(_by_bytes(name)(sock.fileno()))
+
+
 def bind(env: Env, sock: socket.socket, address: Address) -> None:
     """bind(2). Raises UsageError for an address of the wrong shape."""
     fd = sock.fileno()
     with _address_of(sock, address):
-        observed(env, "bind", fd, lambda: (fd, format_address(sock.family, address)), lambda: sock.bind(address))
+        call = partial(_by_bytes("bind"), fd) if isinstance(address, Sockaddr) else sock.bind
+        observed(env, "bind", fd, lambda: (fd, format_address(sock.family, address)), lambda: call(address))
 
 
 def listen(env: Env, sock: socket.socket, backlog: int | None = None) -> None:
@@ -260,14 +279,24 @@ def accept(env: Env, sock: socket.socket) -> tuple[socket.socket, Address]:
     def show(result: tuple[socket.socket, Address]) -> object:
         return f"{result[0].fileno()}, {format_address(sock.family, result[1])}"
 
-    return observed(env, "accept", fd, lambda: (fd,), sock.accept, show, (BlockingIOError,))
+    def call() -> tuple[socket.socket, Address]:
+        try:
+            return sock.accept()
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            new, address = _by_bytes("accept")(fd)
+            return socket.socket(sock.family, sock.type, sock.proto, new), Sockaddr(address)
+
+    return observed(env, "accept", fd, lambda: (fd,), call, show, (BlockingIOError,))
 
 
 def connect(env: Env, sock: socket.socket, address: Address) -> None:
     """connect(2). On a non-blocking socket BlockingIOError means: under way. UsageError as for ``bind``."""
     fd = sock.fileno()
     with _address_of(sock, address):
-        observed(env, "connect", fd, lambda: (fd, format_address(sock.family, address)), lambda: sock.connect(address))
+        call = partial(_by_bytes("connect"), fd) if isinstance(address, Sockaddr) else sock.connect
+        observed(env, "connect", fd, lambda: (fd, format_address(sock.family, address)), lambda: call(address))
 
 
 def shutdown_sending(env: Env, sock: socket.socket) -> None:
@@ -277,19 +306,21 @@ def shutdown_sending(env: Env, sock: socket.socket) -> None:
 
 
 def local_address(env: Env, sock: socket.socket) -> Address:
-    """getsockname(2), or None where there is none or Python cannot read this family's."""
+    """getsockname(2), or None where there is none."""
     fd = sock.fileno()
+    get = lambda: _told(sock, "getsockname")
     try:
-        return observed(env, "getsockname", fd, lambda: (fd,), sock.getsockname, partial(format_address, sock.family))
+        return observed(env, "getsockname", fd, lambda: (fd,), get, partial(format_address, sock.family))
     except OSError:
         return None
 
 
 def peer_address(env: Env, sock: socket.socket) -> Address:
-    """getpeername(2), or None where it is not connected or Python cannot read this family's."""
+    """getpeername(2), or None where it is not connected."""
     fd = sock.fileno()
+    get = lambda: _told(sock, "getpeername")
     try:
-        return observed(env, "getpeername", fd, lambda: (fd,), sock.getpeername, partial(format_address, sock.family))
+        return observed(env, "getpeername", fd, lambda: (fd,), get, partial(format_address, sock.family))
     except OSError:
         return None
 
@@ -480,13 +511,31 @@ def sender(env: Env, sock: socket.socket) -> Write:
     return _watched(env, "send", sock.fileno(), lambda data: send(data, flags))
 
 
+def _python_reads(sock: socket.socket) -> bool:
+    """Whether Python has a form for the addresses of this socket; asking costs no more than one getsockname(2)."""
+    try:
+        sock.getsockname()
+    except OSError as error:
+        return error.errno is not None
+    return True
+
+
 def from_receiver(env: Env, sock: socket.socket) -> Callable[[memoryview], tuple[int, Address]]:
     """recvfrom(2) with MSG_TRUNC: (true length, sender's address); see ``message_receiver``."""
     flags = DONTWAIT | TRUNC
-    receive_from = sock.recvfrom_into
+    fd = sock.fileno()
+    receive_from: Callable[[Any, int, int], tuple[int, Address]] = sock.recvfrom_into
+    if not _python_reads(sock):
+        by_bytes = _by_bytes("recvfrom_into")
+
+        def receive_by_bytes(buffer: memoryview, size: int, flags: int) -> tuple[int, Address]:
+            size, address = by_bytes(fd, buffer, flags)
+            return size, Sockaddr(address)
+
+        receive_from = receive_by_bytes
+
     if not env.interest & Interest.CALLS:
         return lambda buffer: receive_from(buffer, 0, flags)
-    fd = sock.fileno()
 
     def show(result: tuple[int, Address]) -> object:
         return f"{result[0]}, {format_address(sock.family, result[1])}"
@@ -500,10 +549,10 @@ def from_receiver(env: Env, sock: socket.socket) -> Callable[[memoryview], tuple
 
 def to_sender(env: Env, sock: socket.socket) -> Callable[[memoryview | bytes, Address], int]:
     """sendto(2), never blocking."""
-    send_to, flags = sock.sendto, DONTWAIT
+    fd, flags = sock.fileno(), DONTWAIT
+    send_to = sock.sendto if _python_reads(sock) else partial(_by_bytes("sendto"), fd)
     if not env.interest & Interest.CALLS:
         return lambda data, address: send_to(data, flags, address)
-    fd = sock.fileno()
 
     def watched(data: memoryview | bytes, address: Address) -> int:
         def arguments() -> tuple[object, ...]:

@@ -125,7 +125,7 @@ def reference() -> str:
     from importlib import import_module
 
     from sockkit import names, sockopts
-    from sockkit.addresses import ADDRESS_FAMILIES
+    from sockkit.addresses import rows as address_rows
     from sockkit.cli import COMMANDS
     from sockkit.errors import Exit
     from sockkit.spec import GROUPS, options
@@ -145,7 +145,7 @@ def reference() -> str:
             names_ = ", ".join(f"`{name}{metavar}`" for name in row.names).replace("|", "\\|")
             lines.append(f"| {names_} | {row.group} | {row.help.replace('|', chr(92) + '|')} |")
     lines += ["", "## Addresses", "", "| family | syntax | examples |", "|---|---|---|"]
-    for address in ADDRESS_FAMILIES:
+    for address in address_rows():
         shown = ", ".join(f"`{shlex.join(example)}`" for example in address.examples)
         lines.append(f"| {address.name} | `{address.syntax.replace('|', chr(92) + '|')}` | {shown} |")
     for title, space in (

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import struct
+from collections.abc import Callable
 
 import pytest
 
@@ -12,6 +14,7 @@ from sockkit import libc
 from tests.harness import needs_linux, needs_root
 
 pytestmark = needs_linux
+LOOPBACK = struct.pack("=HH4s8x", socket.AF_INET, 0, bytes((127, 0, 0, 1)))
 
 
 def test_a_descriptor_of_another_process_is_the_same_open_file() -> None:
@@ -66,3 +69,45 @@ def test_not_a_namespace() -> None:
         libc.setns(fd, libc.CLONE_NEWNET)
     assert refused.value.errno == errno.EINVAL
     os.close(fd)
+
+
+def test_addresses_as_bytes() -> None:
+    """The same calls as Python's own, of which what they say is known."""
+    with socket.socket() as server, socket.socket() as client:
+        libc.bind(server.fileno(), LOOPBACK)
+        server.listen(1)
+        address = libc.getsockname(server.fileno())
+        assert (
+            address[:2] == LOOPBACK[:2] and address[2:8] == struct.pack("!H", server.getsockname()[1]) + LOOPBACK[4:8]
+        )
+        libc.connect(client.fileno(), address)
+        assert client.getpeername() == server.getsockname()
+        assert libc.getpeername(client.fileno()) == address
+        fd, peer = libc.accept(server.fileno())
+        with socket.socket(fileno=fd) as accepted:
+            assert not os.get_inheritable(fd)
+            assert peer == libc.getsockname(client.fileno())
+            assert accepted.getpeername() == client.getsockname()
+
+
+def test_datagrams_with_addresses_as_bytes() -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as one, socket.socket(type=socket.SOCK_DGRAM) as two:
+        for sock in one, two:
+            libc.bind(sock.fileno(), LOOPBACK)
+        assert libc.sendto(one.fileno(), memoryview(b"ping"), 0, libc.getsockname(two.fileno())) == 4
+        buffer = memoryview(bytearray(b"........"))
+        assert libc.recvfrom_into(two.fileno(), buffer, 0) == (4, libc.getsockname(one.fileno()))
+        assert bytes(buffer) == b"ping...."
+        with pytest.raises(BlockingIOError):
+            libc.recvfrom_into(two.fileno(), buffer, socket.MSG_DONTWAIT)
+
+
+@pytest.mark.parametrize("call", [libc.bind, libc.connect])
+def test_refusals_keep_their_errno(call: Callable[[int, bytes], None]) -> None:
+    with socket.socket() as sock, pytest.raises(OSError) as refused:
+        call(sock.fileno(), b"\xff\xff")
+    assert refused.value.errno == errno.EINVAL
+    for name in ("accept", "getsockname", "getpeername"):
+        with pytest.raises(OSError) as refused:
+            getattr(libc, name)(-1)
+        assert refused.value.errno == errno.EBADF

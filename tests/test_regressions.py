@@ -94,20 +94,14 @@ def test_only_our_own_source_path_is_unlinked(tmp_path: Path, replaced: bool) ->
     assert not replaced or ours.read_text() == "precious"
 
 
-@pytest.mark.parametrize(
-    ("verb", "family", "type", "address"),
-    [
-        ("connect", "NETLINK", "RAW", "5"),
-        ("connect", "NETLINK", "RAW", "b'abc'"),
-        ("serve", "NETLINK", "RAW", "('lo', 'x')"),
-    ],
-)
-def test_a_literal_address_of_the_wrong_shape(verb: str, family: str, type: str, address: str) -> None:
-    if not has_family(f"AF_{family}", socket.SOCK_RAW):
-        pytest.skip(f"CANNOT: no AF_{family} here")
-    result = run(verb, "--family", family, "--type", type, address)
+@pytest.mark.parametrize("verb", ["connect", "serve"])
+@pytest.mark.parametrize("address", ["b'abc'", "('lo', 'x')", "1,2,3"])
+def test_an_address_of_the_wrong_shape(verb: str, address: str) -> None:
+    if not has_family("AF_NETLINK", socket.SOCK_RAW):
+        pytest.skip("CANNOT: no AF_NETLINK here")
+    result = run(verb, "--family", "NETLINK", "--type", "RAW", address)
     assert result.status == 2
-    assert result.said.startswith("sockkit: ADDRESS: ") and "(Python: TypeError: " in result.said
+    assert result.said.startswith("sockkit: ADDRESS: ")
 
 
 @pytest.mark.parametrize("verb", ["serve", "connect"])
