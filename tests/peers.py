@@ -19,11 +19,15 @@ from typing import Any, Generic, TypeVar
 
 import pytest
 
+from sockkit.commands.connect import ConnectPlan
+from sockkit.commands.serve import ServePlan
+from sockkit.spec import options
 from tests.harness import (
     TIMEOUT,
     Process,
     Server,
     descriptors,
+    listener,
     need,
     receive_all,
 )
@@ -41,6 +45,13 @@ BLOCK = RANDOM.randbytes(MIB)
 
 
 DEFAULT_PORT = 65432
+
+
+HAS_COPY = all(any("--copy" in row.names for row in options(plan)) for plan in (ConnectPlan, ServePlan))
+LANES = pytest.mark.parametrize(
+    "lane", [[], ["--copy"]] if HAS_COPY else [[]], ids=lambda words: words[0] if words else ""
+)
+"""How bytes are moved: as sockkit likes it (by splice and sendfile where it can), and by copying."""
 
 
 class Task(threading.Thread, Generic[T]):
@@ -137,12 +148,17 @@ def digest_of(count: int) -> str:
     return digest.hexdigest()
 
 
-def eventually(condition: Callable[[], bool], timeout: float = TIMEOUT) -> None:
+def eventually(condition: Callable[[], bool], timeout: float = TIMEOUT, step: float = 0.02) -> None:
     """Wait for what no event tells, such as a number in /proc."""
     deadline = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < deadline, "it never became true"
-        time.sleep(0.02)
+        time.sleep(step)
+
+
+def send_and_end(sock: socket.socket, data: bytes) -> None:
+    sock.sendall(data)
+    sock.shutdown(socket.SHUT_WR)
 
 
 def send_until_stuck(sock: socket.socket) -> int:
@@ -241,6 +257,22 @@ def read_all(fd: int, pause: float = 0) -> bytes:
         data += chunk
         time.sleep(pause)  # a slow reader is the case, where it is one
     return bytes(data)
+
+
+@contextmanager
+def conversation(side: str, *args: str, **kwargs: Any) -> Iterator[tuple[Process, socket.socket, int]]:
+    """``sockkit connect`` or ``serve --mode pipe``, its peer's socket, and the end of a pipe that is its stdout."""
+    with ExitStack() as stack:
+        drain, stdout = stack.enter_context(pipe())
+        if side == "connect":
+            sock = stack.enter_context(listener())
+            process = stack.enter_context(Process("connect", *args, port_of(sock), stdout=stdout, **kwargs))
+            peer = stack.enter_context(accepted(sock))
+        else:
+            process = server = stack.enter_context(Server("--mode", "pipe", *args, stdout=stdout, **kwargs))
+            peer = stack.enter_context(server.connect())
+        os.close(stdout)
+        yield process, peer, drain
 
 
 def exchange(

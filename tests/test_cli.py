@@ -408,7 +408,7 @@ LONG = "/tmp/" + "x" * 120
         ("connect --lines 80", "--lines", "a stream keeps no boundaries"),
     ],
 )
-def test_bad_input(line: str, option: str, said: str) -> None:
+def test_j6_bad_input(line: str, option: str, said: str) -> None:
     first = refused(*line.split(" "))[0]
     assert first.startswith(f"sockkit: {option}: ") and said in first
 

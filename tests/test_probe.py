@@ -8,6 +8,7 @@ import shlex
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -480,6 +481,32 @@ def test_no_descriptor_is_left() -> None:
             probe(SocketSpec(fileno=lent.fileno()))
             inspect(SocketSpec())
     assert lowest_free() == before
+
+
+@needs_linux
+@pytest.mark.once
+def test_m3_a_hundred_thousand_creations() -> None:
+    """In one process: no descriptor more at any time, memory flat, within 30 seconds."""
+    code = """
+import os, re, sys
+from sockkit import SocketSpec, probe
+def look():
+    return len(os.listdir("/proc/self/fd")), int(re.search(r"VmRSS:\\s+(\\d+)", open("/proc/self/status").read())[1])
+spec = SocketSpec()
+for _ in range(1000):
+    probe(spec)
+fds, memory = look()
+for turn in range(100):
+    for _ in range(1000):
+        assert probe(spec).ok
+    now, size = look()
+    assert now == fds, (turn, now, fds)
+    assert size - memory < 1024, (turn, size, memory)
+"""
+    begun = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, check=False, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - begun < 30
 
 
 # ---- without privileges

@@ -259,7 +259,7 @@ def test_a10_a_nonblocking_stdin_that_is_empty_at_first() -> None:
 
 @needs_linux
 def test_a12_signals_that_interrupt_system_calls() -> None:
-    count = 32
+    count = 64
     with listener() as sock, pipe() as (drain, stdout), Process("connect", port_of(sock), stdout=stdout) as client:
         os.close(stdout)
         with accepted(sock) as peer:

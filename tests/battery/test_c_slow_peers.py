@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,15 +30,19 @@ from tests.harness import (
 )
 from tests.peers import (
     BLOCK,
+    LANES,
     MIB,
     Task,
     accepted,
+    conversation,
     drain_digest,
     eventually,
     full_queue,
     pipe,
     port_of,
+    pour,
     send_until_stuck,
+    write_all,
 )
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="CANNOT: pipes and signals as POSIX has them")
@@ -161,6 +166,52 @@ def test_c7_a_peer_that_delays_its_end() -> None:
             peer.sendall(b"first ")
             client.wait_for(rb"first ", stream="out")
             with pytest.raises(subprocess.TimeoutExpired):
-                client.popen.wait(1.5)
+                client.popen.wait(3)
             peer.sendall(b"last")
         assert client.finish() == (0, b"first last", b"")
+
+
+@pytest.mark.once
+@LANES
+@pytest.mark.parametrize("side", ["connect", "serve"])
+def test_c5_a_reader_that_sleeps_in_the_middle(side: str, lane: list[str]) -> None:
+    """Both readers, that of our stdout and the peer, sleep for five seconds in the middle of 64 MiB."""
+
+    def sleepy(read: Callable[[int], bytes]) -> tuple[int, str]:
+        asleep = False
+
+        def reading(most: int) -> bytes:
+            nonlocal asleep
+            if read_so_far[0] > 20 * MIB and not asleep:
+                asleep = True
+                time.sleep(5)  # the case
+            data = read(most)
+            read_so_far[0] += len(data)
+            return data
+
+        read_so_far = [0]
+        return drain_digest(reading)
+
+    count = 64
+    with conversation(side, *lane) as (process, peer, drain):
+        assert process.popen.stdin is not None
+        feed = process.popen.stdin.fileno()
+        pouring = Task(pour, peer.sendall, count, lambda: peer.shutdown(socket.SHUT_WR))
+        feeding = Task(pour, write_all(feed), count, process.close_stdin)
+        here, there = Task(sleepy, lambda most: os.read(drain, most)), Task(sleepy, peer.recv)
+        sent = pouring.get(60)
+        assert here.get(60) == (count * MIB, sent)
+        assert there.get(60) == (count * MIB, feeding.get(60))
+        assert process.finish().status == 0
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("family", ["tcp", "unix"])
+def test_c6_the_connect_timeout_is_ten_seconds(family: str, tmp_path: Path) -> None:
+    where = (socket.AF_INET, ("127.0.0.1", 0)) if family == "tcp" else (socket.AF_UNIX, str(tmp_path / "s"))
+    with full_queue(*where) as sock:
+        begun = time.monotonic()
+        result = run("connect", port_of(sock) if family == "tcp" else str(where[1]), stdin=b"x")
+        assert 9 < time.monotonic() - begun < 11.5
+    assert (result.status, result.out) == (1, b"")
+    assert f"timed out after 10 s [ETIMEDOUT {errno.ETIMEDOUT}]" in result.said

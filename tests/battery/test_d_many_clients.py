@@ -11,12 +11,14 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from contextlib import ExitStack
 
 import pytest
 
 from tests.harness import (
     TIMEOUT,
+    Process,
     Server,
     descriptors,
     is_idle,
@@ -24,30 +26,34 @@ from tests.harness import (
     receive_all,
 )
 from tests.peers import (
+    LANES,
+    MIB,
     Task,
     eventually,
     exactly,
     idle_descriptors,
     receive_end,
     reset,
+    send_and_end,
 )
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="CANNOT: pipes and signals as POSIX has them")
 
 
 @needs_linux
-def test_d1_a_hundred_clients_get_their_own_bytes() -> None:
+@LANES
+def test_d1_a_hundred_clients_get_their_own_mebibyte(lane: list[str]) -> None:
     def talk(server: Server, seed: int) -> None:
         own = random.Random(seed)
         with server.connect() as client:
             together.wait(TIMEOUT)
-            for _ in range(8):
-                data = own.randbytes(own.randint(1, 32768))
-                client.sendall(data)
-                assert exactly(client, len(data)) == data
+            data = own.randbytes(MIB)
+            sending = Task(send_and_end, client, data)
+            assert receive_all(client) == data
+            sending.get()
 
     together = threading.Barrier(100)
-    with Server() as server:
+    with Server(*lane) as server:
         idle = idle_descriptors(server)
         for task in [Task(talk, server, seed) for seed in range(100)]:
             task.get()
@@ -58,18 +64,21 @@ def test_d1_a_hundred_clients_get_their_own_bytes() -> None:
 
 
 def test_d2_max_conns_defers_and_resets_nobody() -> None:
-    with Server("--max-conns", "3") as server, ExitStack() as stack:
-        clients = [stack.enter_context(server.connect()) for _ in range(12)]
+    """Five hundred wait, fifty are served at a time, in turn."""
+    count, limit = 500, 50
+    with Server("--max-conns", str(limit), "--backlog", str(count)) as server, ExitStack() as stack:
+        clients = [stack.enter_context(server.connect()) for _ in range(count)]
         for number, client in enumerate(clients):
-            client.sendall(b"%02d" % number)
-        for turn in range(0, 12, 3):
-            for number in range(turn, turn + 3):
-                assert exactly(clients[number], 2) == b"%02d" % number
-            waiting = clients[turn + 3 :]
+            client.sendall(b"%03d" % number)
+        for turn in range(0, count, limit):
+            served, waiting = clients[turn : turn + limit], clients[turn + limit :]
+            for number, client in enumerate(served, turn):
+                assert exactly(client, 3) == b"%03d" % number
             if waiting:
-                assert not select.select(waiting, [], [], 0.1)[0], "the others wait"
-            for number in range(turn, turn + 3):
-                clients[number].close()
+                assert not select.select(waiting, [], [], 0.02)[0], "the others wait"
+            for client in served:
+                client.close()
+        assert server.stop().status == -signal.SIGTERM
 
 
 @needs_linux
@@ -87,15 +96,24 @@ def test_d3_two_hundred_resets_and_then_a_client() -> None:
 
 @needs_linux
 def test_d6_a_server_that_was_stopped_for_a_while() -> None:
+    """Two hundred knock while it stands still, more than its accept queue holds: all are served within five seconds."""
     with Server() as server, ExitStack() as stack:
         server.kill(signal.SIGSTOP)
         os.waitid(os.P_PID, server.pid, os.WSTOPPED)
-        clients = [stack.enter_context(server.connect()) for _ in range(100)]
+        clients = [stack.enter_context(socket.socket()) for _ in range(200)]
         for client in clients:
-            client.sendall(b"x")
+            client.setblocking(False)
+            client.connect_ex(("127.0.0.1", server.port))
+        time.sleep(1)  # the case
         server.kill(signal.SIGCONT)
+        begun = time.monotonic()
+        for client in clients:
+            client.settimeout(TIMEOUT)
+            select.select([], [client], [], TIMEOUT)
+            client.sendall(b"x")
         for client in clients:
             assert exactly(client, 1) == b"x"
+        assert time.monotonic() - begun < 5
 
 
 def test_d8_a_second_client_waits_and_is_never_mixed_in() -> None:
@@ -170,3 +188,32 @@ def test_a_failed_session_is_not_the_failure_of_a_server_for_many() -> None:
         with server.connect() as client:
             client.sendall(b"x")
             assert exactly(client, 1) == b"x"
+
+
+@pytest.mark.parametrize("end", ["close", "kill -9", "reset", "half-close", "idle timeout"])
+def test_d5_a_slot_is_free_again_after_each_kind_of_end(end: str) -> None:
+    options = ("--idle-timeout", "0.5") if end == "idle timeout" else ()
+    with Server("--max-conns", "1", *options) as server, ExitStack() as stack:
+        if end == "kill -9":
+            client = stack.enter_context(Process("connect", str(server.port)))
+            client.send(b"x")
+            client.wait_for(b"x", stream="out")
+            client.kill(signal.SIGKILL)
+            assert client.finish().status == -signal.SIGKILL
+        else:
+            first = stack.enter_context(server.connect())
+            first.sendall(b"x")
+            assert exactly(first, 1) == b"x"
+            if end == "close":
+                first.close()
+            elif end == "reset":
+                reset(first)
+            elif end == "half-close":
+                first.shutdown(socket.SHUT_WR)
+            else:
+                assert first.recv(1) == b""
+        begun = time.monotonic()
+        with server.connect() as second:
+            second.sendall(b"y")
+            assert exactly(second, 1) == b"y"
+        assert time.monotonic() - begun < 1

@@ -7,26 +7,37 @@ import re
 import signal
 import socket
 import stat
+import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+import sockkit
 from tests.harness import (
+    ENVIRONMENT,
+    SOCKKIT,
     TIMEOUT,
     Process,
+    Result,
     Server,
+    check,
+    is_idle,
     listener,
     needs_linux,
     needs_unix,
     run,
 )
 from tests.peers import (
+    BLOCK,
     accepted,
+    eventually,
     exactly,
     full_queue,
     port_of,
+    send_until_stuck,
     shell,
     with_names,
 )
@@ -104,3 +115,52 @@ def test_f_a_signal_that_was_inherited_as_ignored_stays_ignored(name: str) -> No
             client.sendall(b"still there?")
             assert exactly(client, 12) == b"still there?"
         assert server.stop(signal.SIGTERM).status == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("command", ["connect", "serve"])
+def test_f7_a_second_interrupt_while_bytes_are_on_their_way(command: str) -> None:
+    """Whoever presses Ctrl-C twice is in a hurry: it is over, and no traceback says how."""
+    for pause in (0, 0.001, 0.01):
+        with ExitStack() as stack:
+            if command == "connect":
+                sock = stack.enter_context(listener())
+                process = stack.enter_context(Process("connect", port_of(sock)))
+                stack.enter_context(accepted(sock))  # and never reads
+                process.feed(BLOCK * 8)
+                eventually(lambda pid=process.pid: is_idle(pid, 0.05))  # type: ignore[misc]
+            else:
+                process = server = stack.enter_context(Server())
+                client = stack.enter_context(server.connect())
+                send_until_stuck(client)
+            begun = time.monotonic()
+            process.kill(signal.SIGINT)
+            time.sleep(pause)  # the case: the second one at one moment or another
+            process.kill(signal.SIGINT)
+            result = process.finish()
+            assert time.monotonic() - begun < 1
+            assert result.status == -signal.SIGINT
+
+
+def test_f7_interrupts_at_any_moment_of_a_short_life() -> None:
+    """Killed by the signal or done, never with a traceback: of ours, since before our first line it is Python's to answer."""
+    package = re.escape(str(Path(sockkit.__file__).parent))
+    with Server() as server:
+        for step in range(25):
+            with subprocess.Popen(
+                [*SOCKKIT, "connect", str(server.port)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=ENVIRONMENT,
+            ) as client:
+                assert client.stdin is not None
+                client.stdin.write(b"Hello")
+                time.sleep(step * 0.008)  # the case: any moment
+                client.send_signal(signal.SIGINT)
+                client.send_signal(signal.SIGINT)
+                out, err = client.communicate(timeout=TIMEOUT)
+            assert not re.search(rf"{package}/(?!__(init|main)__)", err.decode()), err
+            if b"Traceback" not in err:
+                check(Result(client.returncode, out, err))
+                assert client.returncode in (-signal.SIGINT, 0)
+            assert b"Hello".startswith(out)

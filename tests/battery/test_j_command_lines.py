@@ -6,6 +6,9 @@ import errno
 import os
 import socket
 import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +21,8 @@ from tests.harness import (
     run,
 )
 from tests.peers import (
+    exactly,
+    pipe,
     port_of,
 )
 
@@ -84,3 +89,71 @@ def test_j5_scope_ids() -> None:
         wrong = run("connect", host, "9")
         assert wrong.status == 2
         assert why in wrong.said
+
+
+def test_j3_port_0_is_any_free_one_and_which_is_said() -> None:
+    with Server("127.0.0.1", "0", free_port=False) as server:
+        assert server.port > 0
+        with server.connect() as client:
+            client.sendall(b"x")
+            assert exactly(client, 1) == b"x"
+    result = run("connect", "127.0.0.1", "0")
+    assert result.status == 2
+    assert result.said.startswith("sockkit: PORT: port 0 is nobody's to connect to")
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("", 2),
+        ("x" * 64, (1, 2)),
+        ("x" * 64 + ".test", (1, 2)),
+        ("a..b", 2),
+        (".", (1, 2)),
+        ("\udcff", 2),
+        ("[::1]", 2),
+        ("no-such.invalid", 1),
+        ("1.2.3.4.5", (1, 2)),
+        ("0x7f.1.1.1.1", (1, 2)),
+        ("::1::", 2),
+        ("*", (1, 2)),
+        ("127.0.0.1\n", (1, 2)),
+    ],
+    ids=ascii,
+)
+def test_j4_hosts_that_cannot_be(host: str, status: int | tuple[int, ...]) -> None:
+    begun = time.monotonic()
+    result = run("connect", "-n", host, "9")
+    assert time.monotonic() - begun < 10
+    assert result.status == status if isinstance(status, int) else result.status in status, result
+    assert result.out == b""
+    assert result.said.startswith("sockkit: ")
+
+
+def test_j4_a_word_with_nul_never_gets_here() -> None:
+    """execve(2) ends arguments at a NUL; what Python makes of '127.0.0.1\\0x' is nobody's address."""
+    with pytest.raises(ValueError, match="null byte"):
+        run("connect", "127.0.0.1\0x", "9")
+
+
+@needs_linux
+@pytest.mark.parametrize("kind", ["closed", "file", "pipe", "path only", "directory"])
+@pytest.mark.parametrize("command", ["connect", "serve"])
+def test_j7_descriptors_that_are_no_sockets(command: str, kind: str, tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        fd = 99
+        if kind == "pipe":
+            fd = stack.enter_context(pipe())[0]
+        elif kind != "closed":
+            path = tmp_path if kind == "directory" else tmp_path / "file"
+            flags = os.O_PATH if kind == "path only" else os.O_RDONLY
+            (tmp_path / "file").write_bytes(b"precious")
+            fd = os.open(path, flags)
+            stack.callback(os.close, fd)
+        (tmp_path / "stdin").write_bytes(b"not to be read")
+        stdin = stack.enter_context((tmp_path / "stdin").open("rb"))
+        result = run(command, "--fileno", str(fd), stdin=stdin.fileno(), pass_fds=() if fd == 99 else (fd,))
+        assert os.lseek(stdin.fileno(), 0, os.SEEK_CUR) == 0
+    name = "EBADF" if kind in ("closed", "path only") else "ENOTSOCK"
+    assert (result.status, result.out) == (1, b"")
+    assert f"[{name} {getattr(errno, name)}]" in result.said.splitlines()[0]

@@ -15,6 +15,7 @@ import pytest
 from tests.harness import (
     TIMEOUT,
     Server,
+    cpu_time,
     descriptors,
     listener,
     needs_ipv6,
@@ -159,3 +160,24 @@ def test_k7_silent_clients_take_nothing_from_the_active_one() -> None:
                 assert client.recv(1) == b""
             active.sendall(b"y")
             assert exactly(active, 1) == b"y"
+
+
+@needs_linux
+@pytest.mark.once
+def test_k8_two_hundred_clients_that_dribble() -> None:
+    """A byte a second each, for ten seconds: no memory, next to no CPU, and whoever is quick is served quickly."""
+    with Server() as server, ExitStack() as stack:
+        slow = [stack.enter_context(server.connect()) for _ in range(200)]
+        before, begun = cpu_time(server.pid), time.monotonic()
+        for turn in range(10):
+            for client in slow:
+                client.sendall(b"%d" % turn)
+            started = time.monotonic()
+            with server.connect() as quick:
+                quick.sendall(BLOCK[:10_000])
+                assert exactly(quick, 10_000) == BLOCK[:10_000]
+            assert time.monotonic() - started < 1
+            time.sleep(max(0, begun + turn + 1 - time.monotonic()))  # the case: one byte a second
+        assert (cpu_time(server.pid) - before) / (time.monotonic() - begun) <= 0.1
+        for client in slow:
+            assert exactly(client, 10) == b"0123456789"
