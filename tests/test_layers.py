@@ -28,7 +28,16 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("datagrams", "dial"),
     ("commands", "commands.endpoint", "commands.probe", "commands.space"),
     ("commands.connect", "commands.inspect", "commands.serve"),
-    ("render", "render.files", "render.ndjson", "render.plain", "render.raw", "render.story", "render.terminal"),
+    (
+        "render",
+        "render.capture",
+        "render.files",
+        "render.ndjson",
+        "render.plain",
+        "render.raw",
+        "render.story",
+        "render.terminal",
+    ),
     ("cli",),
     ("__main__",),
 )

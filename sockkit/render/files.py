@@ -50,6 +50,7 @@ FORMATS = (
     Format(
         ".ndjson", REPORTS + CONVERSATIONS, "sockkit.render.ndjson", "Record", True, "every event as JSON, one a line"
     ),
+    Format(".pcapng", CONVERSATIONS, "sockkit.render.capture", "Capture", True, "packets for Wireshark"),
     Format(".raw", CONVERSATIONS, "sockkit.render.raw", "Raw", True, "the bytes, one file a direction"),
     Format(".txt", CONVERSATIONS, "sockkit.render.plain", "Diary", True, "the story, all of it, with times"),
 )
@@ -146,12 +147,13 @@ class Recording:
 
     def write(self, *parts: bytes | memoryview) -> None:
         """Append one record. Where only a part of it fits, none of it stays."""
-        data = parts[0] if len(parts) == 1 else b"".join(parts)
-        size = len(data)
+        size = sum(map(len, parts))
         try:
-            sent = os.write(self.fd, data)
-            while sent < size:
-                sent += os.write(self.fd, memoryview(data)[sent:])
+            sent = _write_once(self.fd, parts)
+            if sent < size:
+                data = memoryview(b"".join(parts))
+                while sent < size:
+                    sent += os.write(self.fd, data[sent:])
         except OSError:
             try:
                 os.ftruncate(self.fd, self.size)
@@ -165,6 +167,12 @@ class Recording:
         os.close(self.fd)
         if self._new and not self.size and not keep:
             os.unlink(self.path)
+
+
+def _write_once(fd: int, parts: tuple[bytes | memoryview, ...]) -> int:
+    if hasattr(os, "writev") and 1 < len(parts) <= 1024:  # IOV_MAX
+        return os.writev(fd, parts)
+    return os.write(fd, parts[0] if len(parts) == 1 else b"".join(parts))
 
 
 class ReportFile:

@@ -36,12 +36,6 @@ def _plain(value: object) -> object:
     return value if isinstance(value, (str, int, float, bool, dict, list)) or value is None else str(value)
 
 
-def _base64(data: bytes) -> str:
-    from binascii import b2a_base64
-
-    return b2a_base64(data, newline=False).decode("ascii")
-
-
 def document(report: Report, *, indent: int | None = 2) -> bytes:
     """A report as one document, in UTF-8; indented, a list of lists has a line for each."""
     whole = {"schema": SCHEMA, "command": report.command, "complete": True, **report.data}
@@ -74,8 +68,12 @@ class Lines:
 
     def __call__(self, event: Event) -> bytes:
         """A line with its newline."""
+        return b"".join(self.parts(event))
+
+    def parts(self, event: Event) -> tuple[bytes, ...]:
+        """The same in parts, so that large payload is not copied around."""
         if isinstance(event, Report):
-            return document(event, indent=None)
+            return (document(event, indent=None),)
         fields = {key: _plain(value) for key, value in event._asdict().items() if key not in ("time", "payload")}
         if isinstance(event, Opened):
             fields |= _kinds(event)
@@ -87,24 +85,20 @@ class Lines:
             **fields,
         }
         if not isinstance(event, (Data, Urgent)):
-            return json.dumps(line).encode() + b"\n"
-        payload, encoding = self._encoded(event.payload)
-        line["encoding"] = encoding
-        if encoding != "base64":
-            return json.dumps(line | {"payload": payload}).encode() + b"\n"
-        # Nothing in base64 needs to be looked at again: for large pieces that is most of the time.
-        return f'{json.dumps(line)[:-1]}, "payload": "{payload}"}}\n'.encode("ascii")
-
-    def _encoded(self, payload: bytes | None) -> tuple[str | None, str | None]:
-        """What is told of the payload, and how it is to be read."""
-        if payload is None or self._payload == "none":
-            return None, None
+            return (json.dumps(line).encode() + b"\n",)
+        if event.payload is None or self._payload == "none":
+            return (json.dumps(line | {"encoding": None, "payload": None}).encode() + b"\n",)
         if self._payload == "text":
             try:
-                return payload.decode(), "text"
+                text = event.payload.decode()
+                return (json.dumps(line | {"encoding": "text", "payload": text}).encode() + b"\n",)
             except UnicodeDecodeError:
                 pass
-        return _base64(payload), "base64"
+        from binascii import b2a_base64
+
+        # Nothing in base64 needs to be looked at again: with large pieces that would be most of the work.
+        head = json.dumps(line | {"encoding": "base64"})[:-1] + ', "payload": "'
+        return head.encode(), b2a_base64(event.payload, newline=False), b'"}\n'
 
 
 def _kinds(event: Opened) -> dict[str, object]:
@@ -162,7 +156,7 @@ class Record:
 
     def __call__(self, event: Event) -> None:
         """Observe."""
-        self._file.write(self._lines(event))
+        self._file.write(*self._lines.parts(event))
 
     def close(self) -> None:
         """See ``files.Recorder``."""
