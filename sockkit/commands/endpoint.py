@@ -83,7 +83,7 @@ class EndpointPlan(Plan):
         kind=Kind("FILE"),
         group="output",
         multiple=True,
-        help="record what passes; the suffix decides: .ndjson .pcapng .raw .txt; repeatable",
+        help="record what passes: .ndjson .pcapng .raw .txt; repeatable",
     )
     payload: str | None = option(
         "--payload",
