@@ -579,25 +579,50 @@ def echo(carrier: Carrier, sock: socket, otherwise: Handler) -> Handler:
     return on_ready
 
 
+class Cutter:
+    """Makes messages of a byte stream, however it comes: lines without their newline, or pieces of ``size`` bytes.
+
+    Attributes:
+        partial: the beginning of a message.
+    """
+
+    def __init__(self, size: int | None = None) -> None:
+        self.partial = b""
+        self._size = size
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """The messages that are whole now."""
+        data = self.partial + chunk
+        if self._size is None:
+            *whole, self.partial = data.split(b"\n")
+            if len(self.partial) > BUFFER_SIZE:  # no message is that long: the kernel will say so
+                whole.append(self.partial)
+                self.partial = b""
+        else:
+            end = len(data) - len(data) % self._size
+            whole = [data[start : start + self._size] for start in range(0, end, self._size)]
+            self.partial = data[end:]
+        return whole
+
+
 class Messages:
     """One lane that keeps boundaries: each message is handed over by one call, whole (in parts only where the sink is a stream).
 
     Its lane counts messages; bytes are counted here.
 
     Attributes:
-        lines: what is read is text whose lines are the messages.
+        cutter: makes messages of what is read; None: each read is one.
         newline: what follows each message where the sink is a byte stream.
     """
 
     __slots__ = (
         "_buffer",
         "_message_sink",
-        "_partial",
         "_queue",
         "_read",
         "_write",
+        "cutter",
         "lane",
-        "lines",
         "newline",
         "received",
         "sent",
@@ -622,7 +647,7 @@ class Messages:
         self.told_received: Look | None = None
         self.told_sent: Look | None = None
         self.transform: Transform | None = None
-        self.lines = False
+        self.cutter: Cutter | None = None
         self.newline = b""
         self.received = 0
         self.sent = 0
@@ -631,7 +656,6 @@ class Messages:
         self._buffer = session.shared.buffer[:limit]
         self._message_sink = message_sink
         self._queue: deque[bytes | memoryview] = deque()
-        self._partial = b""  # the beginning of a line
 
     @property
     def hungry(self) -> bool:
@@ -658,9 +682,8 @@ class Messages:
             self.session.source_failed(self, error)
             return False
         if size == 0 and self.session.zero_is_end(self):
-            if self._partial:
-                self._add(self._partial)
-                self._partial = b""
+            if self.cutter is not None and self.cutter.partial:
+                self._add(self.cutter.partial)
                 self.drain()
             self.session.source_ended(self)
             return False
@@ -671,15 +694,8 @@ class Messages:
         if self.told_received is not None:
             self.told_received(self.received, size, chunk)
         self.received += size
-        if self.lines:
-            *whole, self._partial = (self._partial + chunk).split(b"\n")
-            for line in whole:
-                self._add(line)
-            if len(self._partial) > BUFFER_SIZE:  # no message is that long: the kernel will say so
-                self._add(self._partial)
-                self._partial = b""
-        else:
-            self._add(chunk)
+        for message in (chunk,) if self.cutter is None else self.cutter.feed(chunk):
+            self._add(message)
         self.drain()
         return not self._queue
 

@@ -15,11 +15,11 @@ from typing import Any
 
 from sockkit import syscalls
 from sockkit.addresses import format_address
-from sockkit.carriers import BUFFER_SIZE, Transform, to_crlf
+from sockkit.carriers import Transform, to_crlf
 from sockkit.errors import OutputGone, errno_name
 from sockkit.events import Closed, Data, Direction, Env, Failed, Interest, Level, Lost, Note, Opened
 from sockkit.loop import READ, WRITE, Loop, Silence
-from sockkit.sessions import Settings, dropped_text, message_size
+from sockkit.sessions import Settings, cutting, dropped_text
 from sockkit.stdio import LocalEnd
 from sockkit.text import TerminalEscaper
 
@@ -67,8 +67,14 @@ class Datagrams:
         source: LocalEnd | None = None,
         sink: LocalEnd | None = None,
         once: bool = False,
+        single: bool = False,
         on_end: Callable[[], None],
     ) -> None:
+        """
+        Args:
+            once: end after the first datagram, or in ``pipe`` mode with our input.
+            single: there is but one peer, which the socket itself knows: messages come and go without an address.
+        """
         self.loop = loop
         self.env: Env = loop.env
         self.sock = sock
@@ -80,17 +86,19 @@ class Datagrams:
         self.source = source
         self.sink = sink
         self.once = once
+        self.single = single
         self.on_end = on_end
         self.sessions = self.sent = self.received = 0
         self.failed = False
         self._peers: OrderedDict[Any, Peer] = OrderedDict()
         self._last: Peer | None = None
         self._receive = syscalls.from_receiver(self.env, sock)
-        self._send = syscalls.to_sender(self.env, sock)
+        send = syscalls.sender(self.env, sock)
+        self._send = (lambda data, address: send(data)) if single else syscalls.to_sender(self.env, sock)
         self._queue: deque[tuple[bytes, Peer, float]] = deque()
         self._output: deque[memoryview] = deque()
         self._input_ended = source is None
-        self._partial = b""
+        self._limit, self._cutter = cutting(settings)
         self._retry = False
         self._moved = 0
         self._silences: list[Silence] = []
@@ -195,7 +203,7 @@ class Datagrams:
 
     def _sent(self, data: memoryview | bytes, peer: Peer) -> bool:
         """Send to a peer; True if that is settled, False if it takes nothing now."""
-        if not peer.address:
+        if not peer.address and not self.single:
             self._lose(peer, len(data), "the peer has no address to answer to: it must bind one first")
             return True
         try:
@@ -250,7 +258,7 @@ class Datagrams:
     def on_input(self, mask: int) -> None:
         """Our input is ready: what it gives goes to the last peer."""
         assert self.source is not None and self.source.read is not None and self._last is not None
-        buffer = self.buffer[: message_size(self.settings)]
+        buffer = self.buffer[: self._limit]
         try:
             size = self.source.read(buffer)
         except BlockingIOError:
@@ -261,13 +269,12 @@ class Datagrams:
             self.on_end()
             return
         chunk = bytes(buffer[:size])
-        if self.settings.lines:
-            *messages, self._partial = (self._partial + chunk).split(b"\n")
-            if self._partial and (not size or len(self._partial) > BUFFER_SIZE):  # longer than any message
-                messages.append(self._partial)
-                self._partial = b""
-        else:
+        if self._cutter is None:
             messages = [chunk] if size else []
+        else:
+            messages = self._cutter.feed(chunk)
+            if not size and self._cutter.partial:
+                messages.append(self._cutter.partial)
         for message in messages:
             self._answer(message if self._crlf is None else self._crlf(message), self._last)
         if not size:

@@ -10,11 +10,12 @@ import errno
 from collections.abc import Callable, Sequence
 from functools import partial
 from socket import socket
+from typing import Any
 
 from sockkit import syscalls
 from sockkit.addresses import format_address
 from sockkit.errors import SystemRefusal
-from sockkit.events import Attempt, Failed
+from sockkit.events import Attempt, Env, Failed
 from sockkit.loop import ERROR, HANGUP, WRITE, Loop, Timer
 from sockkit.resolve import Resolved
 
@@ -42,6 +43,7 @@ class Dialer:
         on_end: Callable[[], None],
         *,
         own: bool = True,
+        join: Callable[[Env, socket, Any], None] = syscalls.connect,
     ) -> None:
         """
         Args:
@@ -49,6 +51,7 @@ class Dialer:
             explain: a hint for (operation, error, address), or None.
             on_end: called once, unless ``cancel`` comes before.
             own: sockets that do not win are closed; False for one that was lent, which its lender closes.
+            join: how a socket gets hold of an address: connect(2), or what there is instead.
         """
         self.loop = loop
         self.env = loop.env
@@ -60,6 +63,7 @@ class Dialer:
         self._explain = explain
         self._on_end = on_end
         self._own = own
+        self._join = join
         self._trying: dict[int, tuple[socket, Resolved]] = {}
         self._queued: dict[int, tuple[socket, Resolved]] = {}
         self._timer: Timer | None = None
@@ -97,7 +101,7 @@ class Dialer:
 
     def _connect(self, sock: socket, resolved: Resolved) -> bool:
         try:
-            syscalls.connect(self.env, sock, resolved.address)
+            self._join(self.env, sock, resolved.address)
         except BlockingIOError as error:
             if error.errno == errno.EAGAIN:
                 # A Unix socket whose accept queue is full, and nothing tells when it no longer is.

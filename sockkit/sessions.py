@@ -14,7 +14,7 @@ from socket import socket
 from typing import TYPE_CHECKING, NamedTuple
 
 from sockkit import carriers, syscalls
-from sockkit.carriers import BUFFER_SIZE, BURST, MESSAGE_SIZE, Carrier, Look, Messages, Shared, to_crlf
+from sockkit.carriers import BUFFER_SIZE, BURST, MESSAGE_SIZE, Carrier, Cutter, Look, Messages, Shared, to_crlf
 from sockkit.errors import OutputGone, describe, errno_name
 from sockkit.events import (
     Closed,
@@ -57,6 +57,8 @@ class Settings(NamedTuple):
         raw: payload goes to a terminal as it is.
         crlf: LF becomes CRLF on its way to the peer.
         oob: bytes to send out of band before anything else.
+        message: bytes of our input that become one message at most.
+        exact: … and never fewer, but for the last.
         copy: every byte goes through a buffer of ours, also where the kernel could move it.
     """
 
@@ -68,6 +70,8 @@ class Settings(NamedTuple):
     raw: bool = False
     crlf: bool = False
     oob: bytes = b""
+    message: int = MESSAGE_SIZE
+    exact: bool = False
     copy: bool = False
 
 
@@ -97,6 +101,8 @@ class Session:
         on_close: Callable[[Session], None],
         own: bool = True,
         accepted: bool = False,
+        half_close: bool = True,
+        destination: syscalls.Address = None,
     ) -> None:
         """
         Args:
@@ -107,6 +113,8 @@ class Session:
             on_close: called once, when the session is over.
             own: the socket is ours, to be closed.
             accepted: the peer came to us.
+            half_close: an end of ours reaches the peer, which can still answer; else replies are waited for, as with datagrams.
+            destination: where every message is sent to, where the socket cannot be connected.
         """
         self.loop = loop
         self.env: Env = loop.env
@@ -124,6 +132,8 @@ class Session:
         self.on_close = on_close
         self.own = own
         self.accepted = accepted
+        self.half_close = connected and half_close
+        self.destination = destination
         self.failed = False
         self._input_ended = False
         self.error: Exception | None = None
@@ -169,11 +179,11 @@ class Session:
                 inbound.transform = escaper.feed
         if relay.outbound is not None:
             assert self.source is not None and self.source.read is not None
-            write = syscalls.sender(env, sock)
+            write = syscalls.sender(env, sock, self.destination)
             if messages:
-                limit = message_size(settings)
+                limit, cutter = cutting(settings)
                 outbound = Messages(self, relay.outbound, self.source.read, write, limit=limit, message_sink=True)
-                outbound.lines = settings.lines
+                outbound.cutter = cutter
             else:
                 outbound = Carrier(self, relay.outbound, self.source.read, write)
             if settings.crlf:
@@ -376,7 +386,7 @@ class Session:
             lane = self.relay.outbound
             if lane is not None and not lane.over:
                 self._await_input(lane)
-        if side is Side.LOCAL and not self.connected:
+        if side is Side.LOCAL and not self.half_close:
             self._await_reply()
 
     def _flush_escaper(self, carrier: AnyCarrier) -> None:
@@ -391,7 +401,7 @@ class Session:
         self.env.observer(Ended(self.env.clock(), self.number, side, how))
 
     def _shutdown(self) -> None:
-        if not self.connected:
+        if not self.half_close:
             return
         try:
             syscalls.shutdown_sending(self.env, self.sock)
@@ -620,9 +630,12 @@ class Session:
         self.env.observer(Note(self.env.clock(), self.number, level, text))
 
 
-def message_size(settings: Settings) -> int:
-    """How much of a byte stream becomes one message at most: with CRLF each byte may become two."""
-    return MESSAGE_SIZE // 2 if settings.crlf else MESSAGE_SIZE
+def cutting(settings: Settings) -> tuple[int, Cutter | None]:
+    """How messages are made of our input: how much is read at once, and what cuts it; None: each read is a message."""
+    size = settings.message // 2 if settings.crlf else settings.message  # each byte may become two
+    if settings.lines or settings.exact:
+        return MESSAGE_SIZE, Cutter(None if settings.lines else size)
+    return size, None
 
 
 def dropped_text(count: int) -> str:

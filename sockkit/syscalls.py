@@ -27,6 +27,7 @@ from sockkit.events import Call, Env, Interest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sockkit.semantics import Semantics
     from sockkit.sockopts import SockOption
     from sockkit.spec import SocketSpec
 
@@ -210,6 +211,15 @@ class Identity(NamedTuple):
     family: int | None
     type: int | None
     proto: int | None
+
+
+def means(env: Env, sock: socket.socket) -> Semantics:
+    """How such a socket is used, as far as the kernel tells what it is (``SO_PROTOCOL`` is 0 for many families)."""
+    from sockkit.semantics import semantics
+
+    found = identity(env, sock)
+    family, proto = sock.family if found.family is None else found.family, found.proto or sock.proto
+    return semantics(family, base_type(sock.type if found.type is None else found.type), proto)
 
 
 def base_type(type: int | None) -> int:
@@ -505,8 +515,12 @@ def message_receiver(env: Env, sock: socket.socket) -> Read:
     return _watched(env, "recv", sock.fileno(), lambda buffer: receive_into(buffer, 0, flags))
 
 
-def sender(env: Env, sock: socket.socket) -> Write:
-    """send(2), never blocking."""
+def sender(env: Env, sock: socket.socket, destination: Address = None) -> Write:
+    """send(2), never blocking; sendto(2) where the address goes with every message."""
+    if destination is not None:
+        by_bytes = isinstance(destination, Sockaddr)
+        send_to = partial(_by_bytes("sendto"), sock.fileno()) if by_bytes else sock.sendto
+        return _watched(env, "sendto", sock.fileno(), lambda data: send_to(data, DONTWAIT, destination))
     send, flags = sock.send, DONTWAIT
     return _watched(env, "send", sock.fileno(), lambda data: send(data, flags))
 

@@ -18,7 +18,7 @@ PACKAGE = Path(sockkit.__file__).parent
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "events", "text"),
     ("names",),
-    ("addresses", "families", "relay", "rules", "sockopts", "spec"),
+    ("addresses", "families", "relay", "rules", "semantics", "sockopts", "spec"),
     ("matrix",),
     ("libc", "syscalls"),
     ("resolve", "stdio", "sweep", "systemd"),

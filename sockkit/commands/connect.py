@@ -9,7 +9,6 @@ from sockkit import addresses, stdio, syscalls
 from sockkit.carriers import CAPACITY, Shared
 from sockkit.commands.endpoint import (
     AF_UNIX,
-    CONNECTED,
     LINUX,
     OOB,
     EndpointPlan,
@@ -28,8 +27,9 @@ from sockkit.events import Env, Failed, Level, Note, Opened
 from sockkit.loop import Loop, Timer
 from sockkit.relay import Relay
 from sockkit.resolve import Resolved
+from sockkit.semantics import RAW, Join, Semantics, semantics
 from sockkit.sessions import Session, Settings
-from sockkit.spec import PORT, SECONDS, Kind, option, plan
+from sockkit.spec import PORT, SECONDS, Kind, SocketSpec, option, plan
 
 CONNECT_TIMEOUT = 10.0
 """Seconds for names and all addresses together."""
@@ -93,23 +93,34 @@ def run(plan: ConnectPlan, env: Env) -> Exit:
         Signalled, OutputGone: how the process is to end.
     """
     settings = plan.session_settings(plan.oob)
-    type = syscalls.base_type(plan.type_number())
-    plan.check_lines(type)
     if plan.fileno is not None:
-        return _Call(plan, env, settings, type).over_descriptor(plan.fileno)
-    target = addresses.parse_target(plan.address, family=plan.family_number())
+        return _Call(plan, env, settings, None).over_descriptor(plan.fileno)
+    target = plan.target(plan.address)
     if target.address in ("", b""):
         raise UsageError("an abstract socket needs a name to connect to: @NAME", option="ADDRESS")
-    if target.port == 0:
+    spec = plan.spec_for(target.family or socket.AF_INET, target)
+    type = syscalls.base_type(spec.type)
+    if target.port == 0 and type != RAW:
         raise UsageError("port 0 is nobody's to connect to: give 1 to 65535", option="PORT")
-    plan.spec_for(target.family or socket.AF_INET)
-    return _Call(plan, env, settings, type).to(target)
+    means = semantics(spec.family, type, spec.proto)
+    plan.check_messages(means)
+    return _Call(plan, env, settings, target, type, means).to(target)
 
 
 class _Call:
     """One run of the command."""
 
-    def __init__(self, plan: ConnectPlan, env: Env, settings: Settings, type: int) -> None:
+    def __init__(
+        self,
+        plan: ConnectPlan,
+        env: Env,
+        settings: Settings,
+        target: addresses.Target | None,
+        type: int = 1,
+        means: Semantics | None = None,
+    ) -> None:
+        self.target = target
+        self.means = means or semantics(None, type, None)
         self.plan = plan
         self.env = env
         self.settings = settings
@@ -146,7 +157,9 @@ class _Call:
             sock = syscalls.make(env, spec)
         except OSError as error:
             raise SystemRefusal(f"adopt fd {fileno}", error, hint=hint("fileno", error, None, None)) from error
-        self.type = sock.type
+        self.type = syscalls.base_type(sock.type)
+        self.means = syscalls.means(env, sock)
+        plan.check_messages(self.means)
         with Loop(env) as loop:
             try:
                 connected = syscalls.peer_address(env, sock) is not None
@@ -211,7 +224,7 @@ class _Call:
 
     def _make(self, resolved: Resolved) -> socket.socket:
         env = self.env
-        sock = syscalls.make(env, self.plan.spec_for(resolved.family))
+        sock = syscalls.make(env, self._spec(resolved.family))
         try:
             syscalls.not_blocking(env, sock)
             apply_settings(env, sock, self.options, "BEFORE_BIND")
@@ -238,21 +251,32 @@ class _Call:
     def _explain(self, operation: str, error: Exception, resolved: Resolved) -> str | None:
         if operation == "connect":
             return hint("connect", error, resolved.family, self.type, resolved.address)
-        return creation_hint(self.plan.spec_for(resolved.family), error)
+        return creation_hint(self._spec(resolved.family), error)
+
+    def _spec(self, family: int) -> SocketSpec:
+        assert self.target is not None
+        return self.plan.spec_for(family, self.target)
+
+    def _join(self, env: Env, sock: socket.socket, address: object) -> None:
+        """Get hold of the other side."""
+        if self.means.join & Join.BIND:
+            syscalls.bind(env, sock, address)
+        elif self.means.join & Join.CONNECT:
+            syscalls.connect(env, sock, address)
 
     def _dial(self, loop: Loop, target: addresses.Target) -> socket.socket | None:
         """The connected socket, or None: then everything that failed has been told."""
         env = self.env
         deadline = loop.later(self.timeout, loop.stop)
         try:
-            spec = self.plan.spec_for(target.family or socket.AF_INET)
+            spec = self._spec(target.family or socket.AF_INET)
             found = resolve(loop, target, spec, numeric=self.plan.numeric)
         except (OSError, UnicodeError, ValueError) as refusal:
             error = timed_out(self.timeout) if isinstance(refusal, TimeoutError) else refusal
             tip = "-n asks no name server" if self.plan.numeric else None
             env.observer(Failed(env.clock(), 0, f"look up {target.text}", error, tip))
             return None
-        if self.type == socket.SOCK_STREAM:
+        if self.means.connections:
             tried = found
         else:
             # A datagram socket connects at once, wherever: what answers is known later, if ever.
@@ -260,7 +284,7 @@ class _Call:
             if others:
                 self.others = f"{target.text} has other addresses, which are not tried: {', '.join(others)}"
                 env.observer(Note(env.clock(), 0, Level.INFO, self.others))
-        dialer = Dialer(loop, tried, self._make, self._explain, loop.stop)
+        dialer = Dialer(loop, tried, self._make, self._explain, loop.stop, join=self._join)
         if not self._try(dialer, deadline) and len(found) > 1 and dialer.failures:
             resolved, last = dialer.failures[-1]
             tip = hint("connect", last, resolved.family, self.type, resolved.address)
@@ -297,12 +321,12 @@ class _Call:
     # ---- conversing
 
     def _converse(self, loop: Loop, sock: socket.socket, *, own: bool) -> Exit:
-        env, plan, settings = self.env, self.plan, self.settings
-        kind = syscalls.base_type(syscalls.identity(env, sock).type or sock.type)
+        env, plan, means = self.env, self.plan, self.means
+        settings = plan.for_messages(self.settings, means)
         peer = self._peer_text(sock)
         if plan.zero:
-            env.observer(Opened(env.clock(), 1, peer, local_text(env, sock), sock.family, kind))
-            if kind == socket.SOCK_DGRAM:
+            env.observer(Opened(env.clock(), 1, peer, local_text(env, sock), sock.family, self.type))
+            if not means.connections:
                 text = "a datagram socket connects without asking the peer: -z says nothing about it"
                 env.observer(Note(env.clock(), 1, Level.WARNING, text))
             if own:
@@ -322,12 +346,14 @@ class _Call:
             settings,
             peer=peer,
             local=local_text(env, sock),
-            connected=kind in CONNECTED,
-            messages=kind != socket.SOCK_STREAM,
+            connected=means.connections,
+            messages=means.boundaries,
             source=source,
             sink=sink,
             on_close=lambda session: loop.stop(),
             own=own,
+            half_close=means.half_close,
+            destination=self.peer if means.join & Join.SEND else None,
         )
         try:
             session.start()

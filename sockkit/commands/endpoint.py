@@ -10,21 +10,19 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sockkit import names, syscalls
-from sockkit.addresses import format_address
+from sockkit.addresses import Target, format_address, parse_target
 from sockkit.errors import Signalled, SystemRefusal, UsageError, errno_name
 from sockkit.events import Call, Env, Interest, Level, Note
 from sockkit.loop import READ, Loop
 from sockkit.resolve import Resolution, Resolved
+from sockkit.semantics import RAW, Semantics
 from sockkit.sessions import AFTER_END, REPLY_WAIT, Settings
-from sockkit.spec import SECONDS, SETTING, Kind, Plan, SocketSpec, choice, option, plan
+from sockkit.spec import SECONDS, SETTING, Kind, Plan, SocketSpec, choice, number, option, plan
 
 if TYPE_CHECKING:
-    from sockkit.addresses import Target
     from sockkit.sockopts import SockOption
 
 AF_UNIX: int | None = getattr(socket, "AF_UNIX", None)
-CONNECTED = {int(getattr(socket, name)) for name in ("SOCK_STREAM", "SOCK_SEQPACKET") if hasattr(socket, name)}
-"""Types whose sockets have a connection, which ends."""
 LINUX = sys.platform == "linux"
 
 
@@ -72,6 +70,12 @@ class EndpointPlan(Plan):
         help="how long to wait for an idle stdin after the peer has ended (1)",
     )
     lines: bool = option("--lines", group="data", help="datagrams: each line of stdin is one, without its newline")
+    message_size: int | None = option(
+        "--message-size",
+        kind=number("N", 1, 2**20),
+        group="data",
+        help="messages: cut stdin into pieces of N bytes (each read is one; CAN: 16)",
+    )
     crlf: bool = option("-C", "--crlf", group="data", help="send LF as CRLF")
     raw: bool = option("--raw", group="data", help="do not escape control bytes of the peer on a terminal")
     copy: bool = option(
@@ -133,10 +137,28 @@ class EndpointPlan(Plan):
             return int(socket.SOCK_DGRAM)
         return names.TYPES.parse(self.type, option="--type") if self.type is not None else None
 
-    def check_lines(self, type: int) -> None:
-        """Raises UsageError where ``--lines`` would mean nothing."""
-        if self.lines and self.fileno is None and type == socket.SOCK_STREAM:
-            raise UsageError("a stream keeps no boundaries: --lines is for datagrams (-u)", option="--lines")
+    def check_messages(self, means: Semantics) -> None:
+        """Raises UsageError where ``--lines`` or ``--message-size`` would mean nothing."""
+        for given, flag in ((self.lines, "--lines"), (self.message_size is not None, "--message-size")):
+            if given and not means.boundaries:
+                raise UsageError(f"a stream keeps no boundaries: {flag} is for datagrams (-u)", option=flag)
+        if self.lines and self.message_size is not None:
+            raise UsageError("lines are the messages, or pieces of one size: give one", option="--message-size")
+
+    def target(self, words: Sequence[str], port: int | None = None) -> Target:
+        """The address. Protocols of raw sockets have no ports: there a host stands alone.
+
+        Raises:
+            UsageError: see ``addresses.parse_target``.
+        """
+        family = self.family_number()
+        try:
+            return parse_target(words, family=family, port=port)
+        except UsageError:
+            raw = family in (None, *syscalls.INTERNET) and syscalls.base_type(self.type_number()) == RAW
+            if port is not None or not words or not raw:
+                raise
+            return parse_target(words, family=family, port=0)
 
     def check_fileno(self, env: Env, *, stdio: bool, others: Sequence[tuple[bool, str]] = ()) -> None:
         """Refuse what means nothing for a socket that is lent.
@@ -156,12 +178,12 @@ class EndpointPlan(Plan):
             text = f"{self.fileno} is stdin or stdout here: lend the socket as 3 or more"
             raise UsageError(text, option="--fileno")
 
-    def spec_for(self, family: int) -> SocketSpec:
-        """The socket to make for an address of this family."""
-        proto = None
+    def spec_for(self, family: int, target: Target) -> SocketSpec:
+        """The socket to make for an address of this family: what was asked for, else what such an address is for."""
+        type, proto = self.type_number(), target.proto
         if self.proto is not None:
             proto = names.protocols(family).parse(self.proto, option="--proto")
-        return SocketSpec(family, self.type_number(), proto)
+        return SocketSpec(family, target.type if type is None else type, proto)
 
     def session_settings(self, oob: bytes = b"") -> Settings:
         """How sessions behave.
@@ -186,6 +208,11 @@ class EndpointPlan(Plan):
             oob=oob,
             copy=self.copy,
         )
+
+    def for_messages(self, settings: Settings, means: Semantics) -> Settings:
+        """… and what messages are made of stdin."""
+        size = self.message_size
+        return settings._replace(message=size or means.message, exact=means.exact if size is None else True)
 
     def parsed_settings(self) -> list[tuple[SockOption, int | bytes, str]]:
         """``--set``, parsed. Raises UsageError."""

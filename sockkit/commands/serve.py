@@ -12,7 +12,6 @@ from sockkit import addresses, names, stdio, syscalls, systemd
 from sockkit.carriers import CAPACITY, Shared
 from sockkit.commands.endpoint import (
     AF_UNIX,
-    CONNECTED,
     EndpointPlan,
     OwnPath,
     apply_settings,
@@ -27,6 +26,7 @@ from sockkit.errors import Exit, Signalled, SystemRefusal, UsageError
 from sockkit.events import Env, Failed, Level, Listening, Note, Totals
 from sockkit.loop import READ, Loop, ready
 from sockkit.relay import Relay
+from sockkit.semantics import Join, semantics
 from sockkit.sessions import Session, Settings
 from sockkit.spec import ANY_PORT, MODE, SocketSpec, choice, number, option, plan
 
@@ -121,6 +121,8 @@ class _Server:
         self.spare: int | None = None
         self.source: stdio.LocalEnd | None = None
         self.sink: stdio.LocalEnd | None = None
+        self.target: addresses.Target | None = None
+        self.means = semantics(None, syscalls.base_type(plan.type_number()), None)
         self.most = 1 if plan.mode == "pipe" else plan.max_conns
 
     def run(self) -> Exit:
@@ -144,7 +146,15 @@ class _Server:
 
     def _check(self) -> None:
         plan = self.plan
-        type = syscalls.base_type(plan.type_number())
+        if plan.fileno is None and (plan.address or not systemd.listen_fds()):
+            target = self.target = plan.target(plan.address, plan.port)
+            spec = plan.spec_for(target.family or socket.AF_INET, target)
+            self.means = semantics(spec.family, syscalls.base_type(spec.type), spec.proto)
+            plan.check_messages(self.means)
+            if self.means.join & Join.ACCEPT:
+                text = "the kernel itself is the other side here: sockkit connect reaches it"
+                raise UsageError(text, option="--family")
+        connections = self.means.connections
         if plan.keep and plan.mode != "pipe":
             raise UsageError(
                 f"--mode {plan.mode} serves many clients, for ever, by itself: leave -k out (it is for --mode pipe)",
@@ -152,13 +162,12 @@ class _Server:
             )
         if plan.keep and plan.once:
             raise UsageError("-k and --once contradict each other: give one", option="--once")
-        if plan.keep and type not in CONNECTED:
+        if plan.keep and not connections:
             raise UsageError("datagrams have no sessions to wait for: leave -k out", option="-k")
         if plan.max_conns is not None and plan.mode == "pipe":
             raise UsageError("--mode pipe serves one client at a time: leave --max-conns out", option="--max-conns")
-        if plan.max_conns is not None and type not in CONNECTED and plan.fileno is None:
+        if plan.max_conns is not None and not connections and plan.fileno is None:
             raise UsageError("datagrams have no connections to count: leave --max-conns out", option="--max-conns")
-        plan.check_lines(type)
         if plan.ready_fd is not None:
             try:
                 os.fstat(plan.ready_fd)
@@ -180,7 +189,8 @@ class _Server:
                 text = f"the service manager passed {len(fds)} sockets: only the first, fd {fds[0]}, is served"
                 self.env.observer(Note(self.env.clock(), 0, Level.WARNING, text))
             return self._adopt(SocketSpec(fileno=fds[0]), f"adopt fd {fds[0]} (LISTEN_FDS)")
-        return self._make(addresses.parse_target(plan.address, family=plan.family_number(), port=plan.port))
+        assert self.target is not None
+        return self._make(self.target)
 
     def _adopt(self, spec: SocketSpec, operation: str) -> socket.socket:
         env, plan, fileno = self.env, self.plan, spec.fileno
@@ -190,8 +200,9 @@ class _Server:
             raise SystemRefusal(operation, error, hint=hint("fileno", error, None, None)) from error
         self.lent = True
         try:
-            kind = syscalls.base_type(sock.type)
-            if syscalls.peer_address(env, sock) is not None and kind in CONNECTED:
+            self.means = syscalls.means(env, sock)
+            plan.check_messages(self.means)
+            if syscalls.peer_address(env, sock) is not None and self.means.connections:
                 raise UsageError(
                     f"fd {fileno} is connected: it can be conversed over (sockkit connect --fileno {fileno}), not served on",
                     option="--fileno",
@@ -202,7 +213,7 @@ class _Server:
                 text = f"fd {fileno} has no address: listening would bind it to any port of every interface"
                 raise UsageError(text, option="--fileno", hint="have whoever lends it bind it first")
             # listen(2) on a socket that listens already would change its lender's backlog.
-            if kind in CONNECTED and (plan.backlog is not None or not syscalls.listening(env, sock)):
+            if self.means.connections and (plan.backlog is not None or not syscalls.listening(env, sock)):
                 syscalls.listen(env, sock, plan.backlog)
         except OSError as error:
             sock.detach()
@@ -214,7 +225,7 @@ class _Server:
 
     def _make(self, target: addresses.Target) -> socket.socket:
         env, plan = self.env, self.plan
-        spec = plan.spec_for(target.family or socket.AF_INET)
+        spec = plan.spec_for(target.family or socket.AF_INET, target)
         if target.family != AF_UNIX:
             for given, flag in plan.path_options():
                 if given:
@@ -228,7 +239,7 @@ class _Server:
             others = ", ".join(addresses.format_address(*row) for row in found[1:])
             env.observer(Note(env.clock(), 0, Level.INFO, f"{target.text} has other addresses, not served: {others}"))
         family, address = found[0]
-        spec = plan.spec_for(family)
+        spec = plan.spec_for(family, target)
         text = addresses.format_address(family, address)
         try:
             sock = syscalls.make(env, spec)
@@ -242,7 +253,7 @@ class _Server:
             apply_settings(env, sock, self.options, "BEFORE_BIND")
             self._bind(sock, address)
             apply_settings(env, sock, self.options, "BEFORE_CONNECT")
-            if syscalls.base_type(sock.type) in CONNECTED:
+            if self.means.connections or self.means.listens:
                 operation = f"listen on {text}"
                 syscalls.listen(env, sock, plan.backlog)
             apply_settings(env, sock, self.options, "ANY")
@@ -261,7 +272,7 @@ class _Server:
 
     def _bind(self, sock: socket.socket, address: Any) -> None:
         if not has_path(sock.family, address):
-            syscalls.bind(self.env, sock, address)
+            (syscalls.connect if self.means.mutual else syscalls.bind)(self.env, sock, address)
             return
         if self.plan.replace:
             self._remove_stale(sock, address)
@@ -320,8 +331,10 @@ class _Server:
         port = address[1]
         if addresses.is_loopback(sock.family, address):
             wide = "::" if sock.family == syscalls.AF_INET6 else "0.0.0.0"
-            dgram = "-u " if syscalls.base_type(sock.type) == socket.SOCK_DGRAM else ""
-            remark = f"this host only; others: sockkit serve {dgram}{wide} {port}"
+            flag = {1: "", 2: "-u "}.get(syscalls.base_type(sock.type))
+            remark = "this host only"
+            if flag is not None and not self.plan.proto:
+                remark += f"; others: sockkit serve {flag}{wide} {port}"
         elif sock.family == syscalls.AF_INET6 and addresses.is_wildcard(sock.family, address):
             only = syscalls.v6_only(self.env, sock)
             remark = "IPv6 only" if only else "IPv6, and IPv4 as ::ffff:a.b.c.d"
@@ -338,8 +351,8 @@ class _Server:
                 self.source, self.sink = stdio.open_input(self.env), stdio.open_output(self.env)
             except OSError as error:
                 raise SystemRefusal("open stdin or stdout", error) from error
-        kind = syscalls.base_type(sock.type)
-        if kind in CONNECTED:
+        means = self.means
+        if means.connections:
             self._take_spare()
             loop.watch(sock.fileno(), READ, self._on_client)
             return
@@ -348,11 +361,12 @@ class _Server:
             sock,
             plan.mode,
             self.shared.buffer,
-            self.settings,
+            plan.for_messages(self.settings, means),
             local=self.local,
             source=self.source,
             sink=self.sink,
             once=plan.once,
+            single=means.mutual or not means.join & (Join.CONNECT | Join.SEND),
             on_end=loop.stop,
         )
         self.datagrams.start()
@@ -449,12 +463,13 @@ class _Server:
             sock,
             relay,
             self.shared,
-            self.settings,
+            self.plan.for_messages(self.settings, self.means),
             peer=addresses.format_address(sock.family, address),
             # Only a listener on every address has connections whose own address is not its.
             local=local_text(self.env, sock) if self.wildcard else self.local,
             connected=True,
-            messages=syscalls.base_type(sock.type) != socket.SOCK_STREAM,
+            messages=self.means.boundaries,
+            half_close=self.means.half_close,
             source=self.source,
             sink=self.sink,
             on_close=self._on_close,
