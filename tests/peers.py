@@ -19,9 +19,6 @@ from typing import Any, Generic, TypeVar
 
 import pytest
 
-from sockkit.commands.connect import ConnectPlan
-from sockkit.commands.serve import ServePlan
-from sockkit.spec import options
 from tests.harness import (
     TIMEOUT,
     Process,
@@ -47,11 +44,11 @@ BLOCK = RANDOM.randbytes(MIB)
 DEFAULT_PORT = 65432
 
 
-HAS_COPY = all(any("--copy" in row.names for row in options(plan)) for plan in (ConnectPlan, ServePlan))
-LANES = pytest.mark.parametrize(
-    "lane", [[], ["--copy"]] if HAS_COPY else [[]], ids=lambda words: words[0] if words else ""
+LANES: tuple[list[str], ...] = ([], ["--copy"])
+"""How bytes are moved: as sockkit likes it (where it can, by splice and sendfile), and by copying."""
+EACH_LANE = pytest.mark.parametrize(
+    "lane", [pytest.param([], id="default"), pytest.param(["--copy"], id="copy", marks=pytest.mark.once)]
 )
-"""How bytes are moved: as sockkit likes it (by splice and sendfile where it can), and by copying."""
 
 
 class Task(threading.Thread, Generic[T]):

@@ -30,6 +30,7 @@ from tests.harness import (
 )
 from tests.peers import (
     BLOCK,
+    EACH_LANE,
     MIB,
     Task,
     accepted,
@@ -64,17 +65,18 @@ def test_one_gib_through_serve_and_connect() -> None:
         assert client.finish() == (0, b"", b"")
 
 
+@EACH_LANE
 @pytest.mark.parametrize("side", ["connect", "serve"])
-def test_a1_64_mib_both_ways_at_once(side: str) -> None:
+def test_a1_64_mib_both_ways_at_once(side: str, lane: list[str]) -> None:
     count = 64
     with ExitStack() as stack:
         drain, stdout = stack.enter_context(pipe())
         if side == "connect":
             sock = stack.enter_context(listener())
-            process: Process = stack.enter_context(Process("connect", port_of(sock), stdout=stdout))
+            process: Process = stack.enter_context(Process("connect", *lane, port_of(sock), stdout=stdout))
             connection = stack.enter_context(accepted(sock))
         else:
-            server = stack.enter_context(Server("--mode", "pipe", stdout=stdout))
+            server = stack.enter_context(Server(*lane, "--mode", "pipe", stdout=stdout))
             process, connection = server, stack.enter_context(server.connect())
         os.close(stdout)
         there_sent, here_got, here_sent, there_got = exchange(connection, process, drain, count)
@@ -83,8 +85,9 @@ def test_a1_64_mib_both_ways_at_once(side: str) -> None:
         assert process.finish().status == 0
 
 
+@EACH_LANE
 @pytest.mark.parametrize("side", ["connect", "serve"])
-def test_a2_a_peer_that_sends_30_mb_before_it_reads(side: str, tmp_path: Path) -> None:
+def test_a2_a_peer_that_sends_30_mb_before_it_reads(side: str, tmp_path: Path, lane: list[str]) -> None:
     content = BLOCK * 29  # 30,408,704 bytes
     stdin = tmp_path / "stdin"
     stdin.write_bytes(content[::-1])
@@ -94,11 +97,11 @@ def test_a2_a_peer_that_sends_30_mb_before_it_reads(side: str, tmp_path: Path) -
         if side == "connect":
             sock = stack.enter_context(listener())
             process: Process = stack.enter_context(
-                Process("connect", port_of(sock), stdin=given.fileno(), stdout=stdout)
+                Process("connect", *lane, port_of(sock), stdin=given.fileno(), stdout=stdout)
             )
             peer = stack.enter_context(accepted(sock))
         else:
-            server = stack.enter_context(Server("--mode", "pipe", stdin=given.fileno(), stdout=stdout))
+            server = stack.enter_context(Server(*lane, "--mode", "pipe", stdin=given.fileno(), stdout=stdout))
             process, peer = server, stack.enter_context(server.connect())
         os.close(stdout)
         received = Task(read_all, drain)
@@ -123,9 +126,10 @@ def test_a4_a_prompt_without_a_newline_is_passed_on_at_once() -> None:
         assert client.finish() == (0, b"login: ", b"")
 
 
-def test_a5_all_byte_values_cut_anywhere() -> None:
+@EACH_LANE
+def test_a5_all_byte_values_cut_anywhere(lane: list[str]) -> None:
     every = bytes(range(256)) + b"\r\r\n\n\r\x1a\x04\xff"
-    with listener() as sock, Process("connect", port_of(sock)) as client, accepted(sock) as peer:
+    with listener() as sock, Process("connect", *lane, port_of(sock)) as client, accepted(sock) as peer:
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for cut in range(len(every) + 1):
             peer.sendall(every[:cut])
@@ -227,12 +231,13 @@ def test_a6_a_directory_as_stdin_is_refused(tmp_path: Path) -> None:
     assert b"is a directory" in done.stderr
 
 
+@EACH_LANE
 @pytest.mark.parametrize("blocking", [True, False], ids=["blocking", "nonblocking"])
-def test_a9_a_slow_reader_of_stdout(blocking: bool) -> None:
+def test_a9_a_slow_reader_of_stdout(blocking: bool, lane: list[str]) -> None:
     content = (BLOCK * 2)[:2_000_000]
     with listener() as sock, pipe() as (drain, stdout):
         os.set_blocking(stdout, blocking)
-        with Process("connect", port_of(sock), stdin=subprocess.DEVNULL, stdout=stdout) as client:
+        with Process("connect", *lane, port_of(sock), stdin=subprocess.DEVNULL, stdout=stdout) as client:
             with accepted(sock) as peer:
                 peer.sendall(content[:1000])
                 sending = Task(peer.sendall, content[1000:])
@@ -257,10 +262,15 @@ def test_a10_a_nonblocking_stdin_that_is_empty_at_first() -> None:
             assert client.finish() == (0, b"", b"")
 
 
+@EACH_LANE
 @needs_linux
-def test_a12_signals_that_interrupt_system_calls() -> None:
+def test_a12_signals_that_interrupt_system_calls(lane: list[str]) -> None:
     count = 64
-    with listener() as sock, pipe() as (drain, stdout), Process("connect", port_of(sock), stdout=stdout) as client:
+    with (
+        listener() as sock,
+        pipe() as (drain, stdout),
+        Process("connect", *lane, port_of(sock), stdout=stdout) as client,
+    ):
         os.close(stdout)
         with accepted(sock) as peer:
             transfer = Task(exchange, peer, client, drain, count)
@@ -284,9 +294,10 @@ def test_a15_out_of_band_data_is_sent_and_shown() -> None:
         server.wait_for(rb"#1 \S+ closed: received 6 bytes, sent 6 bytes")
 
 
+@EACH_LANE
 @needs_linux
-def test_a15_an_urgent_byte_is_shown_and_is_not_in_the_stream() -> None:
-    with listener() as sock, Process("connect", "-v", port_of(sock)) as client, accepted(sock) as peer:
+def test_a15_an_urgent_byte_is_shown_and_is_not_in_the_stream(lane: list[str]) -> None:
+    with listener() as sock, Process("connect", *lane, "-v", port_of(sock)) as client, accepted(sock) as peer:
         peer.sendall(b"abc")
         client.wait_for(rb"abc", stream="out")
         peer.send(b"\x07", socket.MSG_OOB)
@@ -300,8 +311,9 @@ def test_a15_an_urgent_byte_is_shown_and_is_not_in_the_stream() -> None:
     assert (result.status, result.out) == (0, b"abcdef")
 
 
-def test_a15_an_urgent_byte_within_a_burst() -> None:
-    with listener() as sock, Process("connect", "-v", port_of(sock)) as client:
+@EACH_LANE
+def test_a15_an_urgent_byte_within_a_burst(lane: list[str]) -> None:
+    with listener() as sock, Process("connect", *lane, "-v", port_of(sock)) as client:
         with accepted(sock) as peer:
             peer.sendall(b"abc")
             peer.send(b"U", socket.MSG_OOB)

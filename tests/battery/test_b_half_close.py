@@ -24,6 +24,7 @@ from tests.harness import (
 )
 from tests.peers import (
     BLOCK,
+    EACH_LANE,
     Task,
     accepted,
     eventually,
@@ -39,7 +40,8 @@ from tests.peers import (
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="CANNOT: pipes and signals as POSIX has them")
 
 
-def test_b1_a_reply_that_comes_two_seconds_after_the_end_of_stdin() -> None:
+@EACH_LANE
+def test_b1_a_reply_that_comes_two_seconds_after_the_end_of_stdin(lane: list[str]) -> None:
     content = BLOCK[:1_000_000]
 
     def reply(sock: socket.socket) -> bytes:
@@ -51,12 +53,13 @@ def test_b1_a_reply_that_comes_two_seconds_after_the_end_of_stdin() -> None:
 
     with listener() as sock:
         request = Task(reply, sock)
-        assert run("connect", port_of(sock), stdin=b"x") == (0, content, b"")
+        assert run("connect", *lane, port_of(sock), stdin=b"x") == (0, content, b"")
         assert request.get() == b"x"
 
 
-def test_b2_the_peer_ends_while_stdin_stays_open_and_idle() -> None:
-    with listener() as sock, Process("connect", port_of(sock)) as client:
+@EACH_LANE
+def test_b2_the_peer_ends_while_stdin_stays_open_and_idle(lane: list[str]) -> None:
+    with listener() as sock, Process("connect", *lane, port_of(sock)) as client:
         with accepted(sock) as peer:
             peer.sendall(b"bye")
         begun = time.monotonic()
@@ -89,8 +92,13 @@ def test_b2_after_end_says_how_long_an_idle_stdin_is_waited_for() -> None:
     assert "the peer ended; our input was still open, idle for 0.1 s\n" in result.said
 
 
-def test_b2_a_stdin_that_is_not_idle_goes_on_after_the_peers_end() -> None:
-    with listener() as sock, Process("connect", "--after-end", "0.4", port_of(sock)) as client, accepted(sock) as peer:
+@EACH_LANE
+def test_b2_a_stdin_that_is_not_idle_goes_on_after_the_peers_end(lane: list[str]) -> None:
+    with (
+        listener() as sock,
+        Process("connect", *lane, "--after-end", "0.4", port_of(sock)) as client,
+        accepted(sock) as peer,
+    ):
         peer.shutdown(socket.SHUT_WR)
         for number in range(8):
             client.send(b"%d" % number)
@@ -101,8 +109,9 @@ def test_b2_a_stdin_that_is_not_idle_goes_on_after_the_peers_end() -> None:
         assert client.finish() == (0, b"", b"")
 
 
-def test_b4_input_that_was_there_before_the_client() -> None:
-    with Server("--mode", "pipe") as server:
+@EACH_LANE
+def test_b4_input_that_was_there_before_the_client(lane: list[str]) -> None:
+    with Server(*lane, "--mode", "pipe") as server:
         server.send(b"hello\n")
         server.close_stdin()
         with server.connect() as client:
@@ -113,8 +122,9 @@ def test_b4_input_that_was_there_before_the_client() -> None:
     assert (result.status, result.out) == (0, b"late")
 
 
-def test_b6_a_reset_delivers_what_came_before_and_is_said() -> None:
-    with listener() as sock, Process("connect", port_of(sock)) as client:
+@EACH_LANE
+def test_b6_a_reset_delivers_what_came_before_and_is_said(lane: list[str]) -> None:
+    with listener() as sock, Process("connect", *lane, port_of(sock)) as client:
         with accepted(sock) as peer:
             peer.sendall(b"0123456789")
             reset(peer)
@@ -126,11 +136,12 @@ def test_b6_a_reset_delivers_what_came_before_and_is_said() -> None:
     )
 
 
-def test_b6_a_reset_while_stdout_is_stuck_loses_nothing_that_was_received() -> None:
+@EACH_LANE
+def test_b6_a_reset_while_stdout_is_stuck_loses_nothing_that_was_received(lane: list[str]) -> None:
     with (
         listener() as sock,
         pipe() as (drain, stdout),
-        Process("connect", port_of(sock), stdin=subprocess.DEVNULL, stdout=stdout) as client,
+        Process("connect", *lane, port_of(sock), stdin=subprocess.DEVNULL, stdout=stdout) as client,
     ):
         os.close(stdout)
         with accepted(sock) as peer:
@@ -144,11 +155,12 @@ def test_b6_a_reset_while_stdout_is_stuck_loses_nothing_that_was_received() -> N
     assert got == BLOCK[:120_000]
 
 
-def test_b8_a_peer_that_closes_without_reading() -> None:
+@EACH_LANE
+def test_b8_a_peer_that_closes_without_reading(lane: list[str]) -> None:
     with (
         listener() as sock,
         open("/dev/zero", "rb") as zeros,
-        Process("connect", port_of(sock), stdin=zeros.fileno()) as client,
+        Process("connect", *lane, port_of(sock), stdin=zeros.fileno()) as client,
     ):
         with accepted(sock) as peer:
             exactly(peer, 1)
@@ -177,10 +189,11 @@ def test_dash_n_is_the_default() -> None:
         assert request.get() == b"x"
 
 
-def test_everything_is_delivered_to_the_peers_kernel_before_the_end() -> None:
+@EACH_LANE
+def test_everything_is_delivered_to_the_peers_kernel_before_the_end(lane: list[str]) -> None:
     """Exit status 0 says that it was handed over: the send queue has run empty."""
     content = BLOCK * 4
-    with listener() as sock, Process("connect", port_of(sock)) as client, accepted(sock) as peer:
+    with listener() as sock, Process("connect", *lane, port_of(sock)) as client, accepted(sock) as peer:
         peer.shutdown(socket.SHUT_WR)
 
         def feed() -> None:
@@ -198,11 +211,12 @@ def test_everything_is_delivered_to_the_peers_kernel_before_the_end() -> None:
         assert client.finish() == (0, b"", b"")
 
 
-def test_a_reset_after_all_was_sent_is_no_success() -> None:
+@EACH_LANE
+def test_a_reset_after_all_was_sent_is_no_success(lane: list[str]) -> None:
     """The peer closes with unread data in its queue and ours: nobody may call that delivered."""
     with listener() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        with Process("connect", port_of(sock)) as client, accepted(sock) as peer:
+        with Process("connect", *lane, port_of(sock)) as client, accepted(sock) as peer:
             peer.shutdown(socket.SHUT_WR)
             client.send(BLOCK[:200_000])
             client.close_stdin()

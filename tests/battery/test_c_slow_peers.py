@@ -30,7 +30,7 @@ from tests.harness import (
 )
 from tests.peers import (
     BLOCK,
-    LANES,
+    EACH_LANE,
     MIB,
     Task,
     accepted,
@@ -48,9 +48,10 @@ from tests.peers import (
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="CANNOT: pipes and signals as POSIX has them")
 
 
+@EACH_LANE
 @needs_linux
-def test_c1_nobody_reads_our_stdout() -> None:
-    with listener() as sock, pipe() as (_, stdout), Process("connect", port_of(sock), stdout=stdout) as client:
+def test_c1_nobody_reads_our_stdout(lane: list[str]) -> None:
+    with listener() as sock, pipe() as (_, stdout), Process("connect", *lane, port_of(sock), stdout=stdout) as client:
         os.close(stdout)
         with accepted(sock) as peer:
             before = resident(client.pid)
@@ -61,12 +62,13 @@ def test_c1_nobody_reads_our_stdout() -> None:
         assert client.stop().status == -signal.SIGTERM
 
 
+@EACH_LANE
 @needs_linux
-def test_c2_the_peer_reads_nothing() -> None:
+def test_c2_the_peer_reads_nothing(lane: list[str]) -> None:
     with (
         listener() as sock,
         open("/dev/zero", "rb") as zeros,
-        Process("connect", port_of(sock), stdin=zeros.fileno()) as client,
+        Process("connect", *lane, port_of(sock), stdin=zeros.fileno()) as client,
         accepted(sock),
     ):
         before = resident(client.pid)
@@ -78,9 +80,10 @@ def test_c2_the_peer_reads_nothing() -> None:
         assert re.fullmatch(r"(sockkit: #1 lost \S.*: not handed over before the end\n)?", result.said)
 
 
+@EACH_LANE
 @needs_linux
-def test_c2_an_echo_whose_client_reads_nothing() -> None:
-    with Server() as server, server.connect() as client:
+def test_c2_an_echo_whose_client_reads_nothing(lane: list[str]) -> None:
+    with Server(*lane) as server, server.connect() as client:
         before = resident(server.pid)
         sent = send_until_stuck(client)
         assert resident(server.pid) - before < 32 * MIB
@@ -91,8 +94,13 @@ def test_c2_an_echo_whose_client_reads_nothing() -> None:
         assert size == sent, "and when it reads at last, all of it is there"
 
 
-def test_c4_idle_timeout() -> None:
-    with listener() as sock, Process("connect", "--idle-timeout", "1", port_of(sock)) as client, accepted(sock) as peer:
+@EACH_LANE
+def test_c4_idle_timeout(lane: list[str]) -> None:
+    with (
+        listener() as sock,
+        Process("connect", *lane, "--idle-timeout", "1", port_of(sock)) as client,
+        accepted(sock) as peer,
+    ):
         begun = time.monotonic()
         assert peer.recv(1) == b""
         assert 0.8 < time.monotonic() - begun < 2
@@ -101,8 +109,9 @@ def test_c4_idle_timeout() -> None:
     assert result.said == f"sockkit: #1 idle timeout: nothing moved for 1 s [ETIMEDOUT {errno.ETIMEDOUT}]\n"
 
 
-def test_c4_a_flow_in_one_direction_is_not_idle() -> None:
-    with listener() as sock, Process("connect", "--idle-timeout", "0.6", port_of(sock)) as client:
+@EACH_LANE
+def test_c4_a_flow_in_one_direction_is_not_idle(lane: list[str]) -> None:
+    with listener() as sock, Process("connect", *lane, "--idle-timeout", "0.6", port_of(sock)) as client:
         with accepted(sock) as peer:
             for number in range(15):
                 peer.sendall(b"%x" % number)
@@ -111,11 +120,12 @@ def test_c4_a_flow_in_one_direction_is_not_idle() -> None:
         assert client.finish() == (0, b"0123456789abcde", b"")
 
 
-def test_c4_a_slow_peer_that_takes_what_the_kernel_holds_is_not_idle() -> None:
+@EACH_LANE
+def test_c4_a_slow_peer_that_takes_what_the_kernel_holds_is_not_idle(lane: list[str]) -> None:
     content = BLOCK[:600_000]
     with listener() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
-        with Process("connect", "--idle-timeout", "0.8", port_of(sock)) as client, accepted(sock) as peer:
+        with Process("connect", *lane, "--idle-timeout", "0.8", port_of(sock)) as client, accepted(sock) as peer:
             peer.shutdown(socket.SHUT_WR)
             client.send(content)
             client.close_stdin()
@@ -159,8 +169,9 @@ def test_c6_a_full_accept_queue_of_a_unix_socket(tmp_path: Path) -> None:
             assert client.finish() == (0, b"", b"")
 
 
-def test_c7_a_peer_that_delays_its_end() -> None:
-    with listener() as sock, Process("connect", port_of(sock), stdin=subprocess.DEVNULL) as client:
+@EACH_LANE
+def test_c7_a_peer_that_delays_its_end(lane: list[str]) -> None:
+    with listener() as sock, Process("connect", *lane, port_of(sock), stdin=subprocess.DEVNULL) as client:
         with accepted(sock) as peer:
             assert peer.recv(1) == b""
             peer.sendall(b"first ")
@@ -172,7 +183,7 @@ def test_c7_a_peer_that_delays_its_end() -> None:
 
 
 @pytest.mark.once
-@LANES
+@EACH_LANE
 @pytest.mark.parametrize("side", ["connect", "serve"])
 def test_c5_a_reader_that_sleeps_in_the_middle(side: str, lane: list[str]) -> None:
     """Both readers, that of our stdout and the peer, sleep for five seconds in the middle of 64 MiB."""

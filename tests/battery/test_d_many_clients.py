@@ -26,7 +26,7 @@ from tests.harness import (
     receive_all,
 )
 from tests.peers import (
-    LANES,
+    EACH_LANE,
     MIB,
     Task,
     eventually,
@@ -41,7 +41,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="CANNOT: pipes a
 
 
 @needs_linux
-@LANES
+@EACH_LANE
 def test_d1_a_hundred_clients_get_their_own_mebibyte(lane: list[str]) -> None:
     def talk(server: Server, seed: int) -> None:
         own = random.Random(seed)

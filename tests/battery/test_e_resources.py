@@ -22,7 +22,7 @@ from tests.harness import (
 )
 from tests.peers import (
     BLOCK,
-    LANES,
+    EACH_LANE,
     MIB,
     Task,
     accepted,
@@ -64,12 +64,13 @@ def test_e1_out_of_descriptors() -> None:
         assert server.stop().status == -signal.SIGTERM
 
 
+@EACH_LANE
 @needs_linux
-def test_e3_stdout_is_full() -> None:
+def test_e3_stdout_is_full(lane: list[str]) -> None:
     with (
         open("/dev/full", "wb") as full,
         listener() as sock,
-        Process("connect", port_of(sock), stdout=full.fileno()) as client,
+        Process("connect", *lane, port_of(sock), stdout=full.fileno()) as client,
         accepted(sock) as peer,
     ):
         peer.sendall(b"x")
@@ -100,8 +101,13 @@ def test_e3_the_disk_that_is_full_is_not_ours_to_fill(tmp_path: Path) -> None:
     assert BLOCK.startswith(path.read_bytes())
 
 
-def test_e5_a_reader_that_has_seen_enough() -> None:
-    with listener() as sock, pipe() as (drain, stdout), Process("connect", port_of(sock), stdout=stdout) as client:
+@EACH_LANE
+def test_e5_a_reader_that_has_seen_enough(lane: list[str]) -> None:
+    with (
+        listener() as sock,
+        pipe() as (drain, stdout),
+        Process("connect", *lane, port_of(sock), stdout=stdout) as client,
+    ):
         os.close(stdout)
 
         def endless() -> None:
@@ -117,13 +123,14 @@ def test_e5_a_reader_that_has_seen_enough() -> None:
         sending.get()
 
 
-def test_e5_also_with_input_that_is_not_sent_yet() -> None:
+@EACH_LANE
+def test_e5_also_with_input_that_is_not_sent_yet(lane: list[str]) -> None:
     """Not a word, as of a process that SIGPIPE kills, though bytes were under way both ways."""
     with (
         listener() as sock,
         pipe() as (drain, stdout),
         open("/dev/zero", "rb") as zeros,
-        Process("connect", port_of(sock), stdin=zeros.fileno(), stdout=stdout) as client,
+        Process("connect", *lane, port_of(sock), stdin=zeros.fileno(), stdout=stdout) as client,
         accepted(sock) as peer,
     ):
         os.close(stdout)
@@ -132,9 +139,10 @@ def test_e5_also_with_input_that_is_not_sent_yet() -> None:
         assert client.finish() == (-signal.SIGPIPE, b"", b"")
 
 
+@EACH_LANE
 @pytest.mark.parametrize("kind", ["pipe", "socket"])
 @pytest.mark.parametrize("command", ["connect", "serve"])
-def test_e9_a_reader_that_leaves_while_nothing_moves(command: str, kind: str) -> None:
+def test_e9_a_reader_that_leaves_while_nothing_moves(command: str, kind: str, lane: list[str]) -> None:
     with ExitStack() as stack:
         if kind == "pipe":
             drain, stdout = stack.enter_context(pipe())
@@ -142,10 +150,10 @@ def test_e9_a_reader_that_leaves_while_nothing_moves(command: str, kind: str) ->
             drain, stdout = (sock.detach() for sock in socket.socketpair())
         if command == "connect":
             sock = stack.enter_context(listener())
-            process: Process = stack.enter_context(Process("connect", port_of(sock), stdout=stdout))
+            process: Process = stack.enter_context(Process("connect", *lane, port_of(sock), stdout=stdout))
             peer = stack.enter_context(accepted(sock))
         else:
-            server = stack.enter_context(Server("--mode", "pipe", stdout=stdout))
+            server = stack.enter_context(Server(*lane, "--mode", "pipe", stdout=stdout))
             process, peer = server, stack.enter_context(server.connect())
         os.close(stdout)
         peer.sendall(b"x")
@@ -160,7 +168,7 @@ def test_e9_a_reader_that_leaves_while_nothing_moves(command: str, kind: str) ->
 
 @needs_linux
 @pytest.mark.once
-@LANES
+@EACH_LANE
 @pytest.mark.parametrize("side", ["connect", "serve"])
 def test_e7_a_gib_within_400_mb_of_address_space(side: str, lane: list[str]) -> None:
     count = 1024

@@ -25,6 +25,7 @@ from tests.harness import (
 )
 from tests.peers import (
     BLOCK,
+    EACH_LANE,
     EVIL,
     RANDOM,
     Task,
@@ -40,9 +41,10 @@ from tests.peers import (
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="CANNOT: pipes and signals as POSIX has them")
 
 
+@EACH_LANE
 @needs_linux
-def test_k6_resets_at_any_offset() -> None:
-    with Server() as server:
+def test_k6_resets_at_any_offset(lane: list[str]) -> None:
+    with Server(*lane) as server:
         idle = idle_descriptors(server)
         for _ in range(100):
             client = server.connect()
