@@ -338,6 +338,11 @@ def memory(pid: int, field: str = "VmRSS") -> int:
     return int(found[1]) * 1024
 
 
+def processor_time(pid: int) -> float:
+    """What a single-threaded process used so far, in seconds (/proc/PID/schedstat)."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+
+
 def readable(fd: int, seconds: float) -> bool:
     """Wait until there is something to read; False if there was nothing for so long."""
     poll = select.poll()

@@ -29,7 +29,7 @@ enum { EVENTS = 1024, SAMPLES = 1 << 22 };
 static char buffer[1 << 20];
 static int port;
 static float *samples;
-static long sampled;
+static long sampled, total; /* total: the warm-up too */
 
 static double now(void) {
     struct timespec t;
@@ -112,14 +112,14 @@ static void echo(int clients, int size, double seconds) {
             if (r <= 0) die("recv");
             if ((got[i] += r) < size) continue;
             got[i] = 0;
-            count++;
+            count++, total++;
             double at = clients == 1 ? t : now();
             sample(at - sent[i]);
             sent[i] = at;
             if (send(fds[i], buffer, size, 0) != size) die("send");
         }
     }
-    printf("rate %.1f\n", count / (t - begun));
+    printf("rate %.1f\ntotal %ld\n", count / (t - begun), total);
     percentiles();
 }
 
@@ -177,12 +177,12 @@ static void accepts(int clients, double seconds) {
             ssize_t r = recv(fd, buffer, 16, 0);
             if (r == 1) continue; /* the echo; the server's end follows */
             if (r < 0) failures++;
-            else count++, sample(now() - opened[fd]);
+            else count++, total++, sample(now() - opened[fd]);
             close(fd);
             opened[begin(ep, &number)] = now();
         }
     }
-    printf("rate %.1f\nfailures %ld\n", count / (t - begun), failures);
+    printf("rate %.1f\ntotal %ld\nfailures %ld\n", count / (t - begun), total, failures);
     percentiles();
 }
 
@@ -223,14 +223,14 @@ static void udp(int window, int size, double seconds) {
     while ((t = now()) < end) {
         if (!begun && t >= warm) begun = t, count = 0;
         if (recv(sock, buffer, sizeof buffer, 0) == size) {
-            count++;
+            count++, total++;
             send(sock, buffer, size, 0);
         } else if (errno == EAGAIN) { /* the window is lost */
             lost += window;
             for (int i = 0; i < window; i++) send(sock, buffer, size, 0);
         } else die("recv");
     }
-    printf("rate %.1f\nlost %ld\n", count / (t - begun), lost);
+    printf("rate %.1f\ntotal %ld\nlost %ld\n", count / (t - begun), total, lost);
 }
 
 int main(int argc, char **argv) {
