@@ -6,6 +6,7 @@ Parsing does nothing: a command's plan is made first, whole and checked, and onl
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -228,7 +229,38 @@ def _quit_after(words: list[str]) -> UsageError:
 
 
 class Sockkit(click.Group):
-    """The four verbs; only the one that is invoked is loaded."""
+    """The four verbs; only the one that is invoked is loaded.
+
+    ``--version`` and ``--help`` are options of its own: click's translate their help, and for that load the locale.
+    """
+
+    def __init__(self) -> None:
+        params: list[click.Parameter] = [
+            click.Option(names, is_flag=True, is_eager=True, expose_value=False, callback=say)
+            for names, say in ((["--version"], self.show_version), (["-h", "--help"], self.show_help))
+        ]
+        super().__init__(
+            "sockkit", params=params, callback=self.alone, add_help_option=False, invoke_without_command=True
+        )
+
+    def show_version(self, ctx: click.Context, param: click.Parameter, value: bool) -> None:
+        """``--version``."""
+        if value and not ctx.resilient_parsing:
+            click.echo(f"sockkit {__version__}")
+            ctx.exit()
+
+    def show_help(self, ctx: click.Context, param: click.Parameter, value: bool) -> None:
+        """``--help``."""
+        if value and not ctx.resilient_parsing:
+            click.echo(self.get_help(ctx))
+            ctx.exit()
+
+    def alone(self) -> None:
+        """Without a command: help on stderr."""
+        ctx = click.get_current_context()
+        if ctx.invoked_subcommand is None:
+            click.echo(self.get_help(ctx), err=True)
+            ctx.exit(Exit.USAGE)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """See click."""
@@ -285,14 +317,7 @@ Options:
 Completion in bash: eval "$(_SOCKKIT_COMPLETE=bash_source sockkit)"; also zsh, fish"""
 
 
-@click.group(cls=Sockkit, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, message="sockkit %(version)s")
-@click.pass_context
-def sockkit(ctx: click.Context) -> None:
-    """See Sockkit.get_help."""
-    if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help(), err=True)
-        ctx.exit(Exit.USAGE)
+sockkit = Sockkit()
 
 
 def _run(command: str, plan: Plan, run: Callable[[Any, Env], Exit]) -> Exit:
@@ -313,6 +338,8 @@ def _run(command: str, plan: Plan, run: Callable[[Any, Env], Exit]) -> Exit:
     elif plan.force:
         raise UsageError("there is no -o FILE to write", option="--force")
     env = Env(0, 1, chosen.observer, chosen.interest, monotonic, chosen.preview, chosen.looked)
+    gc.freeze()  # what is loaded stays: there is nothing to look for in it
+    gc.enable()
     try:
         status = run(plan, env)
     except SystemRefusal as refusal:

@@ -1,6 +1,6 @@
 """What the user asks for: a socket (``SocketSpec``), and the options from which the commands' plans are made.
 
-A plan is a frozen dataclass; each of its fields is declared with ``option(...)``, which carries the option's names,
+A plan is frozen; each of its fields is declared with ``option(...)``, which carries the option's names,
 help, group and kind. The command line derives its options from these fields, and so do the docs: adding an option
 touches its field and the place that acts on it. The plan of a command stands in that command's module, so that only the
 one that is invoked is loaded.
@@ -8,7 +8,6 @@ one that is invoked is loaded.
 
 from __future__ import annotations
 
-import dataclasses
 import operator
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, NamedTuple
@@ -171,7 +170,7 @@ ANY_PORT = Kind("PORT", _any_port)
 
 
 class Option(NamedTuple):
-    """One option of the command line, as the field of a plan carries it."""
+    """One option of the command line. As the value of a plan's field it enters itself into the plan's options."""
 
     field: str
     names: tuple[str, ...]
@@ -180,6 +179,12 @@ class Option(NamedTuple):
     help: str
     multiple: bool
     default: object
+
+    def __set_name__(self, plan: type[Declared], field: str) -> None:
+        if "options" not in vars(plan):
+            plan.options = dict(plan.options)
+        plan.options[field] = self._replace(field=field)
+        setattr(plan, field, self.default)
 
 
 def option(
@@ -195,34 +200,33 @@ def option(
         default = False
     if multiple:
         default = ()
-    return dataclasses.field(
-        default=default,
-        metadata={"flags": flags, "kind": kind, "group": group, "help": help, "multiple": multiple},
-    )
+    return Option("", flags, kind, group, help, multiple, default)
 
 
-def options(plan: type[Any]) -> Iterator[Option]:
+def options(plan: type[Declared]) -> Iterator[Option]:
     """The options of a plan class, in the order of their fields."""
-    for field in dataclasses.fields(plan):
-        about = field.metadata
-        if about:
-            yield Option(
-                field.name,
-                about["flags"],
-                about["kind"],
-                about["group"],
-                about["help"],
-                about["multiple"],
-                field.default,
-            )
+    return iter(plan.options.values())
 
 
-# eq and repr are never used and cost a millisecond of start-up for a plan of forty fields.
-plan = dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Declared:
+    """What makes a class with annotated fields a plan: made from keywords, then frozen.
+
+    As a dataclass would be, whose making costs two milliseconds of start-up for fifty fields: it compiles source text.
+    """
+
+    options: ClassVar[dict[str, Option]] = {}
+
+    def __init__(self, **given: Any) -> None:
+        for field in given:
+            if not hasattr(type(self), field):
+                raise TypeError(f"{type(self).__name__} has no {field}")
+        self.__dict__.update(given)
+
+    def __setattr__(self, field: str, value: Any) -> None:
+        raise AttributeError(f"{type(self).__name__} is frozen: {field} stays")
 
 
-@plan
-class Plan:
+class Plan(Declared):
     """What all four commands take. Texts are as typed: what depends on another option is parsed in ``socket_spec``."""
 
     FIRST: ClassVar[tuple[str, ...]] = ("family", "type", "proto", "fileno", "outputs", "quiet", "verbose", "json")

@@ -159,6 +159,25 @@ def test_help_all_shows_every_option(command: str) -> None:
     assert set(part.splitlines()) < set(text.splitlines())
 
 
+def test_a_plan_is_made_from_keywords_and_frozen() -> None:
+    plan = serve.ServePlan(mode="pipe", address=("8080",))
+    assert (plan.mode, plan.address, plan.keep, plan.reply_wait) == ("pipe", ("8080",), False, 5.0)
+    assert serve.ServePlan().mode == "echo"
+    with pytest.raises(AttributeError, match="frozen"):
+        plan.mode = "echo"
+    with pytest.raises(TypeError, match="colour"):
+        serve.ServePlan(colour="red")
+
+
+def test_a_plan_has_its_own_options_only() -> None:
+    shared = {row.field for row in options(Plan)}
+    assert {"address", "mode"}.isdisjoint(shared)
+    for plan in PLANS.values():
+        rows = list(options(plan))
+        assert shared < {row.field for row in rows} and len({row.field for row in rows}) == len(rows)
+    assert "mode" not in {row.field for row in options(connect.ConnectPlan)}
+
+
 def test_help_of_a_group_that_is_not() -> None:
     assert refused("probe", "--help", "sesion") == [
         "sockkit: --help: 'sesion' is no group of options of probe: socket, space, output and all are"

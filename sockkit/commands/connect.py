@@ -29,13 +29,12 @@ from sockkit.relay import Relay
 from sockkit.resolve import Resolved
 from sockkit.semantics import RAW, Join, Semantics, semantics
 from sockkit.sessions import Session, Settings
-from sockkit.spec import PORT, SECONDS, Kind, SocketSpec, option, plan
+from sockkit.spec import PORT, SECONDS, Kind, SocketSpec, option
 
 CONNECT_TIMEOUT = 10.0
 """Seconds for names and all addresses together."""
 
 
-@plan
 class ConnectPlan(EndpointPlan):
     """sockkit connect [OPTIONS] [ADDRESS]
 

@@ -17,7 +17,7 @@ from sockkit.loop import READ, Loop
 from sockkit.resolve import Resolution, Resolved
 from sockkit.semantics import RAW, Semantics
 from sockkit.sessions import AFTER_END, REPLY_WAIT, Settings
-from sockkit.spec import SECONDS, SETTING, Kind, Plan, SocketSpec, choice, number, option, plan
+from sockkit.spec import SECONDS, SETTING, Kind, Plan, SocketSpec, choice, number, option
 
 if TYPE_CHECKING:
     from sockkit.sockopts import SockOption
@@ -33,7 +33,6 @@ def _oob(text: str) -> bytes:
     return data
 
 
-@plan
 class EndpointPlan(Plan):
     """The options of a conversation, on either side."""
 

@@ -11,11 +11,10 @@ from sockkit.commands.endpoint import apply_settings, creation_hint, hint
 from sockkit.commands.probe import call_text, decoded_repr, full, label, numbers
 from sockkit.errors import Exit, SystemRefusal, UsageError, errno_name
 from sockkit.events import Env, Report, Row, Section
-from sockkit.spec import SETTING, Plan, SocketSpec, option, plan
+from sockkit.spec import SETTING, Plan, SocketSpec, option
 from sockkit.syscalls import Identity
 
 
-@plan
 class InspectPlan(Plan):
     """sockkit inspect [OPTIONS]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 from sockkit import names, rules, syscalls
 from sockkit.errors import Exit, UsageError, errno_name
 from sockkit.events import Env, Report, Row, Section
-from sockkit.spec import FAMILY, PROTOCOL, TYPE, Plan, SocketSpec, option, plan
+from sockkit.spec import FAMILY, PROTOCOL, TYPE, Plan, SocketSpec, option
 from sockkit.syscalls import Identity
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ NEAREST = 6
 """How many working combinations are offered."""
 
 
-@plan
 class ProbePlan(Plan):
     """sockkit probe [OPTIONS]
 

@@ -28,7 +28,7 @@ from sockkit.loop import READ, Loop, ready
 from sockkit.relay import Relay
 from sockkit.semantics import Join, semantics
 from sockkit.sessions import Session, Settings
-from sockkit.spec import ANY_PORT, MODE, SocketSpec, choice, number, option, plan
+from sockkit.spec import ANY_PORT, MODE, SocketSpec, choice, number, option
 
 TRANSIENT = frozenset(
     getattr(errno, name)
@@ -44,7 +44,6 @@ EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 ACCEPT_AT_ONCE = 64
 
 
-@plan
 class ServePlan(EndpointPlan):
     """sockkit serve [OPTIONS] [ADDRESS]
 
