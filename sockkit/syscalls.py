@@ -20,7 +20,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from sockkit import names
-from sockkit.addresses import Sockaddr, format_address
+from sockkit.addresses import Sockaddr, format_address, is_wildcard
 from sockkit.errors import UsageError
 from sockkit.events import Call, Env, Interest
 
@@ -353,6 +353,46 @@ def is_blocking(sock: socket.socket) -> bool:
         return os.get_blocking(sock.fileno())
     except (AttributeError, OSError):  # Windows: its sockets are no descriptors of the C library
         return sock.getblocking()
+
+
+def named(family: int, address: Address) -> str:
+    """An address as text; empty for none and for the address of nobody that an unbound socket has."""
+    if address is None or not any(part for part in (address if isinstance(address, tuple) else (address,))):
+        return ""
+    return format_address(family, address)
+
+
+@contextmanager
+def borrowed(env: Env, pid: int, fd: int) -> Iterator[socket.socket]:
+    """A socket of another process, to be looked at: pidfd_open(2), pidfd_getfd(2). Closed on the way out.
+
+    It is the same open file: nothing may be read from it or set on it, and while we hold it a FIN that its owner's close
+    would send waits. So nobody may wait within.
+
+    Raises:
+        OSError: ESRCH where the process is gone, EBADF where it has no such descriptor, EPERM without the right to trace
+            it, ENOTSOCK, ENOSYS.
+    """
+    from sockkit import libc
+    from sockkit.spec import SocketSpec
+
+    pidfd_open = getattr(os, "pidfd_open", None)
+    if pidfd_open is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    pidfd = observed(env, "pidfd_open", None, lambda: (pid,), lambda: int(pidfd_open(pid)))
+    try:
+        number = observed(env, "pidfd_getfd", pidfd, lambda: (pidfd, fd), lambda: libc.pidfd_getfd(pidfd, fd))
+    finally:
+        os.close(pidfd)
+    try:
+        sock = make(env, SocketSpec(fileno=number))
+    except BaseException:
+        os.close(number)
+        raise
+    try:
+        yield sock
+    finally:
+        close(env, sock)
 
 
 # ---- options

@@ -1,0 +1,384 @@
+"""What the host knows of its sockets: one question (``Query``), one answer (``Listing``), whatever the system.
+
+Linux: sock_diag, with /proc/net where a kernel lacks it, and /proc for who holds what and for sockets that no list has.
+Elsewhere: psutil. Nothing is read from a socket and nothing is changed on one.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple
+
+from sockkit import libc, procfs, sockdiag, syscalls
+from sockkit.errors import SystemRefusal, UsageError
+from sockkit.events import Env
+from sockkit.procfs import Holder, Holders
+from sockkit.sockdiag import CLOSE, HostSocket, Wanted
+from sockkit.sockopts import TCP_STATES
+from sockkit.text import quoted
+
+LINUX = sys.platform == "linux"
+
+STATES = {**TCP_STATES, 13: "BOUND_INACTIVE"}
+"""include/net/tcp_states.h. Every family borrows them; CLOSE of what never connects is told as UNCONN, as ss does."""
+_STATE_WORDS = {
+    "ESTAB": ("ESTABLISHED",),
+    "UNCONN": ("CLOSE",),
+    "CLOSED": ("CLOSE",),
+    "LISTENING": ("LISTEN",),
+    "ALL": tuple(STATES.values()),
+    "CONNECTED": tuple(name for name in STATES.values() if name not in ("LISTEN", "CLOSE", "BOUND_INACTIVE")),
+    "SYNCHRONIZED": tuple(
+        name for name in STATES.values() if name not in ("LISTEN", "CLOSE", "SYN_SENT", "BOUND_INACTIVE")
+    ),
+    "BUCKET": ("SYN_RECV", "TIME_WAIT"),
+    "BIG": tuple(name for name in STATES.values() if name not in ("SYN_RECV", "TIME_WAIT")),
+}
+"""Words for several states, or other words for one: those of ss(8)."""
+TIMERS = {1: "retransmit", 2: "keepalive", 3: "time wait", 4: "persist"}
+"""idiag_timer of net/ipv4/inet_diag.c; 1 is also what waits for a delayed acknowledgement of a loss probe."""
+
+
+class Query(NamedTuple):
+    """What is asked for.
+
+    Attributes:
+        wanted: which sockets.
+        process: of this process only: its PID or its name.
+        owners: find out who holds each, and what no list has; costs a look at every descriptor of the host.
+    """
+
+    wanted: Wanted = Wanted()
+    process: str | None = None
+    owners: bool = True
+
+
+class Unseen(NamedTuple):
+    """What could not be seen.
+
+    Attributes:
+        processes: processes whose descriptors we may not see.
+        unowned: listed sockets that some process has, we cannot tell which.
+        sockets: sockets that exist, but are in no list and in no process that we may see; None: not known.
+        remedy: what would make it visible; empty if nothing is hidden.
+    """
+
+    processes: int = 0
+    unowned: int = 0
+    sockets: int | None = None
+    remedy: str = ""
+
+
+class Listing(NamedTuple):
+    """The answer.
+
+    Attributes:
+        holders: who has it, by inode.
+        names: of the processes in ``holders``; those that ended since are missing.
+        peers: Unix sockets by inode: their own address, for the other end's sake.
+        source: where it comes from: ``sock_diag``, ``psutil``.
+    """
+
+    sockets: list[HostSocket]
+    holders: dict[int, list[Holder]]
+    names: dict[int, str]
+    peers: dict[int, str]
+    unseen: Unseen
+    source: str
+
+
+def listing(env: Env, query: Query) -> Listing:
+    """The sockets of this host that are asked for.
+
+    Raises:
+        UsageError: psutil is needed here and not installed.
+        SystemRefusal: the system will not tell.
+    """
+    return _linux(env, query) if LINUX else portable(env, query)
+
+
+def state_name(record: HostSocket) -> str:
+    """``LISTEN``; empty for families without states."""
+    if record.state is None:
+        return ""
+    if record.state == CLOSE and (record.type != sockdiag.STREAM or record.family == sockdiag.AF_UNIX):
+        return "UNCONN"
+    return STATES.get(record.state, str(record.state))
+
+
+def parse_states(text: str) -> int:
+    """States as typed, joined by commas, to a mask of ``1 << state``: ``listen``, ``ESTAB``, ``time-wait``, ``connected``.
+
+    Raises:
+        UsageError: no such state.
+    """
+    numbers = {name: number for number, name in STATES.items()}
+    short = {name.replace("_", ""): name for name in numbers}
+    mask = 0
+    for word in text.split(","):
+        typed = word.strip().upper().replace("-", "_")
+        names = _STATE_WORDS.get(typed) or ((short[key],) if (key := typed.replace("_", "")) in short else ())
+        if not names:
+            known = ", ".join([*numbers, *(name for name in _STATE_WORDS if name not in numbers)])
+            raise UsageError(f"{quoted(word)} is no state: {known} are", option="--state")
+        for name in names:
+            mask |= 1 << numbers[name]
+    return mask
+
+
+def by_port(env: Env, port: int, *, states: int = sockdiag.ALL_STATES) -> Listing:
+    """Who has a port: every socket that is bound to it here, connected or listening; not those whose peer has it.
+
+    Raises:
+        UsageError, SystemRefusal: see ``listing``.
+    """
+    found = listing(env, Query(Wanted(ports=frozenset({port}), states=states)))
+    return found._replace(sockets=[record for record in found.sockets if record.port == port])
+
+
+# ---- Linux
+
+
+def _linux(env: Env, query: Query) -> Listing:
+    wanted = query.wanted
+    everything = query.owners and query.process is None and wanted == Wanted(details=wanted.details)
+    # Who holds what comes first: what is in no list afterwards was in none while it was held.
+    names: dict[int, str] = {}
+    held = Holders({}, 0)
+    if query.process is not None:
+        pids = _pids(query.process)
+        held = procfs.holders(pids)
+        mine = held.by_inode.keys()
+        wanted = wanted._replace(inodes=set(mine) if wanted.inodes is None else set(mine & wanted.inodes))
+        if query.owners:
+            held = procfs.holders()
+    elif query.owners:
+        held = procfs.holders()
+    found: list[HostSocket] = []
+    peers: dict[int, str] = {}
+    source, own = _listed(env, wanted, found, peers, everything)
+    if query.owners and (wanted.ports is None):
+        inodes = {record.inode for record in found}
+        inodes.add(own)
+        strays = [inode for inode in held.by_inode if inode not in inodes and inode not in peers]
+        found += _unlisted(env, strays, held, wanted)
+    for record in found:
+        for inode in (record.inode, record.peer_inode):
+            for holder in held.by_inode.get(inode, ()):
+                if holder.pid not in names:
+                    name = procfs.command(holder.pid)
+                    if name is not None:
+                        names[holder.pid] = name
+    unseen = _unseen(found, held, everything) if query.owners else Unseen()
+    return Listing(found, held.by_inode, names, peers, unseen, source)
+
+
+def _listed(
+    env: Env, wanted: Wanted, found: list[HostSocket], peers: dict[int, str], everything: bool
+) -> tuple[str, int]:
+    """Ask the kernel for each kind that can be wanted. Returns where the answer came from, and our own socket's inode."""
+    present = procfs.protocols()
+    with suppress(OSError), sockdiag.SockDiag(env) as diag:
+        for dump in sockdiag.DUMPS:
+            if not sockdiag.relevant(dump, wanted) or (present is not None and present.isdisjoint(dump.protocols)):
+                continue
+            unix = dump.family == sockdiag.AF_UNIX
+            # The other end of a Unix socket may be somebody else's: its name is wanted all the same.
+            asked = Wanted() if unix and wanted != Wanted(details=wanted.details) else wanted
+            kind: list[HostSocket] = []
+            try:
+                diag.dump(dump, asked, kind)
+            except sockdiag.NotListed:
+                kind = list(procfs.listed(dump, asked))
+            if unix:
+                peers.update((record.inode, record.local) for record in kind)
+                if asked is not wanted:
+                    kind = [record for record in kind if sockdiag.matches(record, wanted)]
+            found += kind if dump.family != sockdiag.AF_NETLINK else [r for r in kind if r.inode != diag.inode]
+        return "sock_diag", diag.inode
+    for dump in sockdiag.DUMPS:
+        if sockdiag.relevant(dump, wanted):
+            found += procfs.listed(dump, wanted)
+    return "/proc/net", 0
+
+
+def _pids(process: str) -> list[int]:
+    """The processes of that number or name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if process.isascii() and process.isdecimal():
+        pid = int(process[:20])
+        if not procfs.status(pid):
+            raise UsageError(f"there is no process {process[:20]}", option="--process")
+        return [pid]
+    # comm holds 15 bytes: a longer name is looked for by its beginning.
+    short = os.fsdecode(os.fsencode(process)[:15])
+    found = [pid for pid in procfs.processes() if procfs.command(pid) == short]
+    if not found:
+        raise UsageError(
+            f"there is no process named {quoted(process)}: a PID or the name as ps has it", option="--process"
+        )
+    return found
+
+
+def _unlisted(env: Env, inodes: list[int], held: Holders, wanted: Wanted) -> list[HostSocket]:
+    """Sockets that only a descriptor tells of: not bound yet, or of a family that has no list."""
+    here = procfs.network()
+    networks: dict[int, str | None] = {}
+    found = []
+    for inode in inodes:
+        if wanted.inodes is not None and inode not in wanted.inodes:
+            continue
+        for holder in held.by_inode[inode]:
+            pid = holder.pid
+            if pid not in networks:
+                networks[pid] = procfs.network(pid)
+            if networks[pid] != here:
+                continue  # of another network namespace, as far as can be told: not of this list
+            record = describe(env, holder, inode)
+            if record is not None:
+                if sockdiag.matches(record, wanted):
+                    found.append(record)
+                break
+    return found
+
+
+def describe(env: Env, holder: Holder, inode: int) -> HostSocket | None:
+    """What a descriptor alone tells of a socket that no list has; None where it is closed by now."""
+    with suppress(OSError):
+        if procfs.socket_inode(procfs.descriptor(*holder)) != inode:
+            return None
+        name = procfs.protocol_name(*holder)
+        family, type, proto = procfs.kind(name or "")
+        local = peer = ""
+        with suppress(OSError), syscalls.borrowed(env, *holder) as sock:
+            seen = syscalls.identity(env, sock)
+            family, type, proto = seen
+            local = syscalls.named(sock.family, syscalls.local_address(env, sock))
+            peer = syscalls.named(sock.family, syscalls.peer_address(env, sock))
+        return HostSocket(family, type, proto, CLOSE, None, None, local, peer, inode=inode, listed=False)
+    return None
+
+
+def _unseen(found: list[HostSocket], held: Holders, everything: bool) -> Unseen:
+    unowned = sum(
+        1 for record in found if record.inode and record.inode not in held.by_inode and record.local != "kernel"
+    )
+    hidden = None
+    if everything:
+        used = procfs.sockets_used()
+        if used is not None:
+            # TIME_WAIT and half-open connections are no sockets yet or any more; the kernel's own are not counted.
+            passing = (sockdiag.TIME_WAIT, sockdiag.SYN_RECV, sockdiag.NEW_SYN_RECV)
+            seen = sum(1 for record in found if record.state not in passing and record.local != "kernel")
+            hidden = max(0, used - seen)
+    remedy = ""
+    if held.hidden or (hidden and os.geteuid() != 0):
+        remedy = "root sees all: sudo sockkit …, or the capabilities CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"
+    elif hidden or unowned:
+        remedy = "they are held by processes of another PID namespace, or on their way in SCM_RIGHTS messages"
+    return Unseen(held.hidden, unowned, hidden, remedy)
+
+
+@contextmanager
+def in_network(where: str | None) -> Iterator[None]:
+    """Run in another network namespace: a name as ``ip netns`` has it, a path, or a PID.
+
+    Raises:
+        UsageError: there is no such namespace. SystemRefusal: we may not enter it.
+    """
+    if where is None:
+        yield
+        return
+    path = where if "/" in where else f"/proc/{where}/ns/net" if where.isdecimal() else f"/run/netns/{where}"
+    operation = f"enter the network namespace {quoted(where)}"
+    try:
+        target = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            raise UsageError(
+                f"there is no network namespace {quoted(where)}: a name of `ip netns`, a path or a PID",
+                option="--netns",
+            ) from error
+        raise SystemRefusal(operation, error, hint="it takes the rights of root: sudo sockkit …") from error
+    try:
+        try:
+            libc.setns(target, libc.CLONE_NEWNET)
+        except OSError as error:
+            hint = "it takes CAP_SYS_ADMIN: sudo sockkit …" if error.errno == errno.EPERM else None
+            raise SystemRefusal(operation, error, hint=hint) from error
+        try:
+            yield
+        finally:
+            libc.setns(home, libc.CLONE_NEWNET)
+    finally:
+        os.close(target)
+        os.close(home)
+
+
+# ---- elsewhere
+
+
+def portable(env: Env, query: Query) -> Listing:
+    """By psutil: TCP, UDP and Unix sockets with their processes; not every system tells all of it to everybody.
+
+    Raises:
+        UsageError: psutil is not installed.
+    """
+    try:
+        import psutil
+    except ImportError as error:
+        raise UsageError(
+            "listing the sockets of this system needs psutil", option="--all", hint="type: pip install psutil"
+        ) from error
+    wanted = query.wanted
+    numbers = {name: number for number, name in STATES.items()}
+    rows: list[tuple[HostSocket, Holder | None]] = []
+    hidden = 0
+    try:
+        rows += [_from_psutil(each, each.pid, numbers) for each in psutil.net_connections("all")]
+    except psutil.AccessDenied:  # macOS tells only root of all at once
+        rows.clear()
+        for process in psutil.process_iter():
+            try:
+                rows += [_from_psutil(each, process.pid, numbers) for each in process.net_connections("all")]
+            except (psutil.AccessDenied, psutil.ZombieProcess):
+                hidden += 1
+            except psutil.NoSuchProcess:
+                continue
+    holders: dict[int, list[Holder]] = {}
+    names: dict[int, str] = {}
+    found: list[HostSocket] = []
+    of_process = query.process
+    for number, (record, holder) in enumerate(rows, 1):
+        if holder is not None and holder.pid not in names:
+            with suppress(psutil.Error):
+                names[holder.pid] = psutil.Process(holder.pid).name()
+        if of_process is not None and (holder is None or of_process not in (str(holder.pid), names.get(holder.pid))):
+            continue
+        if sockdiag.matches(record, wanted):
+            found.append(record._replace(inode=number))
+            if holder is not None and query.owners:
+                holders[number] = [holder]
+    remedy = "an administrator sees all" if hidden else ""
+    return Listing(found, holders, names, {}, Unseen(hidden, remedy=remedy), "psutil")
+
+
+def _from_psutil(each: Any, pid: int | None, numbers: dict[str, int]) -> tuple[HostSocket, Holder | None]:
+    family, type = int(each.family), int(each.type)
+    ends, ports = [], []
+    for end in (each.laddr, each.raddr):
+        ends.append(syscalls.named(each.family, tuple(end) if isinstance(end, tuple) else end) if end else "")
+        ports.append(int(end[1]) if isinstance(end, tuple) and len(end) > 1 else None)
+    proto = 0 if each.family == getattr(socket, "AF_UNIX", None) else {1: sockdiag.TCP, 2: sockdiag.UDP}.get(type)
+    state = numbers.get(str(each.status), CLOSE)  # psutil.CONN_NONE: it has no state
+    record = HostSocket(family, type, proto, state, None, None, ends[0], ends[1], ports[0], ports[1])
+    return record, None if pid is None else Holder(pid, each.fd)
