@@ -7,12 +7,14 @@ from 1; 0 is the run itself. Addresses are text, already formatted by ``addresse
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import IntFlag, StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from sockkit.matrix import Matrix
+
+T = TypeVar("T")
 
 
 class Direction(StrEnum):
@@ -190,12 +192,31 @@ class Row(NamedTuple):
     marks: tuple[str, ...] = ()
 
 
+class Items(Generic[T]):
+    """A long list in a report, made anew whenever it is read: nothing is made for nobody, and not kept.
+
+    As ``Section.rows``, or as a value of ``Report.data``: JSON then has one item a line.
+    """
+
+    __slots__ = ("_make", "_size")
+
+    def __init__(self, make: Callable[[], Iterator[T]], size: int) -> None:
+        self._make = make
+        self._size = size
+
+    def __iter__(self) -> Iterator[T]:
+        return self._make()
+
+    def __len__(self) -> int:
+        return self._size
+
+
 class Section(NamedTuple):
     """A part of a report: a table. ``header`` may be empty: then the first cell of a row is its name."""
 
     title: str
     header: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[Row, ...] | Items[Row]
 
 
 class Report(NamedTuple):

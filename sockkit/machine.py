@@ -131,6 +131,11 @@ def parse_states(text: str) -> int:
     return mask
 
 
+def name_of(pid: int) -> str | None:
+    """The name of a process; None where it is gone or cannot be told."""
+    return procfs.command(pid) if LINUX else None
+
+
 def by_port(env: Env, port: int, *, states: int = sockdiag.ALL_STATES) -> Listing:
     """Who has a port: every socket that is bound to it here, connected or listening; not those whose peer has it.
 
@@ -148,8 +153,7 @@ def _linux(env: Env, query: Query) -> Listing:
     wanted = query.wanted
     everything = query.owners and query.process is None and wanted == Wanted(details=wanted.details)
     # Who holds what comes first: what is in no list afterwards was in none while it was held.
-    names: dict[int, str] = {}
-    held = Holders({}, 0)
+    held = Holders({}, {}, 0)
     if query.process is not None:
         pids = _pids(query.process)
         held = procfs.holders(pids)
@@ -161,27 +165,22 @@ def _linux(env: Env, query: Query) -> Listing:
         held = procfs.holders()
     found: list[HostSocket] = []
     peers: dict[int, str] = {}
-    source, own = _listed(env, wanted, found, peers, everything)
+    source, own, used = _listed(env, wanted, found, peers)
     if query.owners and (wanted.ports is None):
         inodes = {record.inode for record in found}
         inodes.add(own)
         strays = [inode for inode in held.by_inode if inode not in inodes and inode not in peers]
         found += _unlisted(env, strays, held, wanted)
-    for record in found:
-        for inode in (record.inode, record.peer_inode):
-            for holder in held.by_inode.get(inode, ()):
-                if holder.pid not in names:
-                    name = procfs.command(holder.pid)
-                    if name is not None:
-                        names[holder.pid] = name
-    unseen = _unseen(found, held, everything) if query.owners else Unseen()
-    return Listing(found, held.by_inode, names, peers, unseen, source)
+    unseen = _unseen(found, held, used if everything else None) if query.owners else Unseen()
+    return Listing(found, held.by_inode, held.names, peers, unseen, source)
 
 
-def _listed(
-    env: Env, wanted: Wanted, found: list[HostSocket], peers: dict[int, str], everything: bool
-) -> tuple[str, int]:
-    """Ask the kernel for each kind that can be wanted. Returns where the answer came from, and our own socket's inode."""
+def _listed(env: Env, wanted: Wanted, found: list[HostSocket], peers: dict[int, str]) -> tuple[str, int, int | None]:
+    """Ask the kernel for each kind that can be wanted.
+
+    Returns where the answer came from, our own socket's inode, and how many other sockets there are: counted while ours is
+    open, since the kernel takes its time to forget a closed one.
+    """
     present = procfs.protocols()
     with suppress(OSError), sockdiag.SockDiag(env) as diag:
         for dump in sockdiag.DUMPS:
@@ -200,11 +199,12 @@ def _listed(
                 if asked is not wanted:
                     kind = [record for record in kind if sockdiag.matches(record, wanted)]
             found += kind if dump.family != sockdiag.AF_NETLINK else [r for r in kind if r.inode != diag.inode]
-        return "sock_diag", diag.inode
+        used = procfs.sockets_used()
+        return "sock_diag", diag.inode, None if used is None else used - 1
     for dump in sockdiag.DUMPS:
         if sockdiag.relevant(dump, wanted):
             found += procfs.listed(dump, wanted)
-    return "/proc/net", 0
+    return "/proc/net", 0, procfs.sockets_used()
 
 
 def _pids(process: str) -> list[int]:
@@ -267,18 +267,15 @@ def describe(env: Env, holder: Holder, inode: int) -> HostSocket | None:
     return None
 
 
-def _unseen(found: list[HostSocket], held: Holders, everything: bool) -> Unseen:
-    unowned = sum(
-        1 for record in found if record.inode and record.inode not in held.by_inode and record.local != "kernel"
-    )
+def _unseen(found: list[HostSocket], held: Holders, used: int | None) -> Unseen:
+    holders = held.by_inode
+    unowned = len([1 for record in found if record[10] and record[10] not in holders and record[6] != "kernel"])
     hidden = None
-    if everything:
-        used = procfs.sockets_used()
-        if used is not None:
-            # TIME_WAIT and half-open connections are no sockets yet or any more; the kernel's own are not counted.
-            passing = (sockdiag.TIME_WAIT, sockdiag.SYN_RECV, sockdiag.NEW_SYN_RECV)
-            seen = sum(1 for record in found if record.state not in passing and record.local != "kernel")
-            hidden = max(0, used - seen)
+    if used is not None:
+        # TIME_WAIT and half-open connections are no sockets yet or any more; the kernel's own are not counted.
+        passing = (sockdiag.TIME_WAIT, sockdiag.SYN_RECV, sockdiag.NEW_SYN_RECV)
+        seen = len([1 for record in found if record[3] not in passing and record[6] != "kernel"])
+        hidden = max(0, used - seen)
     remedy = ""
     if held.hidden or (hidden and os.geteuid() != 0):
         remedy = "root sees all: sudo sockkit …, or the capabilities CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"

@@ -58,10 +58,12 @@ class Holders(NamedTuple):
 
     Attributes:
         by_inode: the descriptors of each socket.
+        names: of the processes that have any.
         hidden: processes whose descriptors we may not see.
     """
 
     by_inode: dict[int, list[Holder]]
+    names: dict[int, str]
     hidden: int
 
 
@@ -73,31 +75,40 @@ def processes() -> list[int]:
 def holders(pids: list[int] | None = None) -> Holders:
     """Who holds which socket: every descriptor of every process is looked at, or of ``pids`` alone."""
     found: dict[int, list[Holder]] = {}
+    names: dict[int, str] = {}
     hidden = 0
     readlink, new, prefix, at = os.readlink, tuple.__new__, _LINK, len(_LINK)
     for pid in processes() if pids is None else pids:
-        folder = f"/proc/{pid}/fd/"
         try:
-            fds = os.listdir(folder)
+            # Relative to the open folder: the way through /proc costs more than the link itself.
+            folder = os.open(f"/proc/{pid}/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except PermissionError:
             hidden += 1
             continue
         except OSError:
             continue
-        for fd in fds:
-            try:
-                link = readlink(folder + fd)
-            except OSError:
-                continue
-            if link.startswith(prefix):
-                inode = int(link[at:-1])
-                holder = new(Holder, (pid, int(fd)))
-                held = found.get(inode)
-                if held is None:
-                    found[inode] = [holder]
-                else:
-                    held.append(holder)
-    return Holders(found, hidden)
+        some = False
+        try:
+            for fd in os.listdir(folder):
+                try:
+                    link = readlink(fd, dir_fd=folder)
+                except OSError:
+                    continue
+                if link.startswith(prefix):
+                    some = True
+                    inode, holder = int(link[at:-1]), new(Holder, (pid, int(fd)))
+                    held = found.get(inode)
+                    if held is None:
+                        found[inode] = [holder]
+                    else:
+                        held.append(holder)
+        except OSError:  # it ended meanwhile
+            pass
+        finally:
+            os.close(folder)
+        if some:
+            names[pid] = command(pid) or "?"
+    return Holders(found, names, hidden)
 
 
 def descriptor(pid: int, fd: int) -> str:

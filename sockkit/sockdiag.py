@@ -27,6 +27,7 @@ CLOSE, LISTEN = 7, 10
 """States by their numbers in include/net/tcp_states.h; every family borrows TCP's."""
 SYN_RECV, TIME_WAIT, NEW_SYN_RECV = 3, 6, 12
 ALL_STATES = 0x3FFF
+INTERNET = frozenset({AF_INET, AF_INET6})
 
 _SOCK_DIAG = 4
 """NETLINK_SOCK_DIAG."""
@@ -91,7 +92,7 @@ class Wanted(NamedTuple):
         details: ask for TCP_INFO and memory too, which makes every record several times as long.
     """
 
-    family: int | None = None
+    families: frozenset[int] | None = None
     type: int | None = None
     proto: int | None = None
     states: int = ALL_STATES
@@ -332,7 +333,7 @@ def matches(record: HostSocket, wanted: Wanted) -> bool:
     return (
         (wanted.ports is None or record.port in wanted.ports or record.peer_port in wanted.ports)
         and (wanted.inodes is None or record.inode in wanted.inodes)
-        and (wanted.family is None or record.family == wanted.family)
+        and (wanted.families is None or record.family in wanted.families)
         and (wanted.type is None or record.type == wanted.type)
         and (wanted.proto is None or record.proto == wanted.proto)
         and bool(record.state is None or wanted.states >> record.state & 1)
@@ -483,7 +484,7 @@ def relevant(dump: Dump, wanted: Wanted) -> bool:
     """Whether sockets of that kind can be wanted at all."""
     raw = dump.proto == IPPROTO_RAW
     return (
-        (wanted.family is None or dump.family == wanted.family)
+        (wanted.families is None or dump.family in wanted.families)
         and (wanted.type is None or wanted.type in dump.types)
         and (wanted.proto is None or dump.proto is None or raw or dump.proto == wanted.proto)
         and (wanted.ports is None or dump.family in (AF_VSOCK, AF_SMC) or (dump.proto is not None and not raw))

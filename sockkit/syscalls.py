@@ -356,8 +356,8 @@ def is_blocking(sock: socket.socket) -> bool:
 
 
 def named(family: int, address: Address) -> str:
-    """An address as text; empty for none and for the address of nobody that an unbound socket has."""
-    if address is None or not any(part for part in (address if isinstance(address, tuple) else (address,))):
+    """An address as text; empty for none, and for the address of nobody that an unbound socket has: any host, no port."""
+    if not address or (is_wildcard(family, address) and address[1] in (0, -1, 2**32 - 1)):
         return ""
     return format_address(family, address)
 

@@ -28,7 +28,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("carriers",),
     ("sessions",),
     ("datagrams", "dial"),
-    ("commands", "commands.endpoint", "commands.probe", "commands.space"),
+    ("commands", "commands.endpoint", "commands.listing", "commands.probe", "commands.space"),
     ("commands.connect", "commands.inspect", "commands.serve"),
     (
         "render",

@@ -11,7 +11,7 @@ from sockkit.commands.endpoint import apply_settings, creation_hint, hint
 from sockkit.commands.probe import call_text, decoded_repr, full, label, numbers
 from sockkit.errors import Exit, SystemRefusal, UsageError, errno_name
 from sockkit.events import Env, Report, Row, Section
-from sockkit.spec import SETTING, Plan, SocketSpec, option
+from sockkit.spec import PORT, SETTING, Kind, Plan, SocketSpec, number, option
 from sockkit.syscalls import Identity
 
 
@@ -26,7 +26,7 @@ class InspectPlan(Plan):
       sockkit inspect --fileno 3 3<>/dev/tcp/127.0.0.1/65432
     """
 
-    FIRST = (*Plan.FIRST, "settings")
+    FIRST = ("fileno", "pid", "all", "state", "port", "process", "settings", "outputs", "quiet", "verbose", "json")
     settings: tuple[str, ...] = option(
         "--set",
         kind=SETTING,
@@ -34,6 +34,28 @@ class InspectPlan(Plan):
         multiple=True,
         help="set a socket option of a new socket first",
     )
+    pid: int | None = option(
+        "--pid",
+        kind=number("PID", 1, 2**22),
+        group="host",
+        help="the sockets of another process; with --fileno N one of them",
+    )
+    all: bool = option("--all", group="host", help="every socket of this host, and who has it")
+    state: str | None = option(
+        "--state", kind=Kind("STATE"), group="host", help="only in this state: listen, established … joined by commas"
+    )
+    port: int | None = option("--port", kind=PORT, group="host", help="only with this port, here or there")
+    process: str | None = option(
+        "--process", kind=Kind("PID|NAME"), group="host", help="only of this process, or all of this name"
+    )
+    netns: str | None = option(
+        "--netns", kind=Kind("NAME"), group="host", help="in a network namespace: its name, a path or a PID"
+    )
+    no_owners: bool = option("--no-owners", group="host", help="not who has it, nor what no list has: faster")
+
+
+FILTERS = ("state", "port", "process", "netns", "no_owners")
+"""Options that make no sense for one socket: they mean ``--all``."""
 
 
 class Belief(NamedTuple):
@@ -338,6 +360,11 @@ def run(plan: InspectPlan, env: Env) -> Exit:
     Raises:
         UsageError: parameters that cannot be. SystemRefusal: no such socket.
     """
+    filters = [name for name in FILTERS if getattr(plan, name)]
+    if plan.all or filters or plan.pid is not None:
+        from sockkit.commands import listing
+
+        return listing.run(plan, env)
     spec = plan.socket_spec()
     if spec.fileno is not None and plan.settings:
         raise UsageError("looking does not touch: --set is for new sockets, not with --fileno", option="--set")

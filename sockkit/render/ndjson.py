@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import time as wall
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import Enum
 
 from sockkit.errors import OutputGone, SockkitError, SystemRefusal, UsageError, errno_name
-from sockkit.events import Data, Event, Failed, Interest, Level, Lost, Note, Opened, Progress, Report, Urgent
+from sockkit.events import Data, Event, Failed, Interest, Items, Level, Lost, Note, Opened, Progress, Report, Urgent
 from sockkit.render import Output, Wish
 from sockkit.render.plain import write
 from sockkit.text import escape
@@ -37,18 +37,30 @@ def _plain(value: object) -> object:
 
 
 def document(report: Report, *, indent: int | None = 2) -> bytes:
-    """A report as one document, in UTF-8; indented, a list of lists has a line for each."""
+    """A report as one document, in UTF-8; indented, a list of lists and a list of ``Items`` have a line for each."""
+    return b"".join(pieces(report, indent=indent))
+
+
+def pieces(report: Report, *, indent: int | None = 2) -> Iterator[bytes]:
+    """The same, a part at a time: what is long is never whole in memory."""
     whole = {"schema": SCHEMA, "command": report.command, "complete": True, **report.data}
-    if indent is None:
-        return json.dumps(whole).encode() + b"\n"
-    lines = []
+    outer, inner = ("\n" + " " * indent, "\n" + " " * 2 * indent) if indent else ("", "")
+    before = "{" + outer
     for key, value in whole.items():
-        if isinstance(value, list) and value and isinstance(value[0], list):
-            text = "[\n    " + ",\n    ".join(map(_compact, value)) + "\n  ]"
+        yield f"{before}{json.dumps(key)}: ".encode()
+        before = f",{outer or ' '}"
+        if isinstance(value, Items) and value:
+            between = f"[{inner}"
+            for item in value:
+                yield f"{between}{json.dumps(item)}".encode()
+                between = f",{inner or ' '}"
+            yield f"{outer}]".encode()
+        elif indent and isinstance(value, list) and value and isinstance(value[0], list):
+            yield f"[{inner}{f',{inner}'.join(map(_compact, value))}{outer}]".encode()
         else:
-            text = json.dumps(value, indent=indent).replace("\n", "\n" + " " * indent)
-        lines.append(f"{' ' * indent}{json.dumps(key)}: {text}")
-    return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
+            text = json.dumps([] if isinstance(value, Items) else value, indent=indent)
+            yield (text.replace("\n", outer) if indent else text).encode()
+    yield b"\n}\n" if indent else b"}\n"
 
 
 _compact = json.JSONEncoder(separators=(",", ":")).encode
@@ -124,7 +136,13 @@ class Ndjson:
     def __call__(self, event: Event) -> None:
         """Observe."""
         if isinstance(event, Report):
-            write(self._output.stdout, document(event))
+            held: list[bytes] = []
+            for number, piece in enumerate(pieces(event), 1):
+                held.append(piece)
+                if not number % 1024:
+                    write(self._output.stdout, b"".join(held))
+                    held.clear()
+            write(self._output.stdout, b"".join(held))
             return
         if isinstance(event, Progress):
             return

@@ -142,7 +142,11 @@ def section_lines(section: Section) -> list[str]:
     table = [row.cells for row in section.rows]
     if section.header:
         table.insert(0, section.header)
-    columns = max((len(row) for row in table), default=0)
+    columns = max(map(len, table), default=0)
+    if columns and min(map(len, table)) == columns:  # a list may be long: all its lines by one pattern
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        pattern = "  " + "  ".join([f"%-{width}s" for width in widths])
+        return found + [(pattern % row).rstrip() for row in table]
     widths = [max((len(row[i]) for row in table if i < len(row)), default=0) for i in range(columns)]
     for row in table:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
