@@ -334,7 +334,7 @@ def portable(env: Env, query: Query) -> Listing:
         import psutil
     except ImportError as error:
         raise UsageError(
-            "listing the sockets of this system needs psutil", option="--all", hint="type: pip install psutil"
+            "listing the sockets of this system needs psutil", option="--all", hint="type: pip install 'sockkit[host]'"
         ) from error
     wanted = query.wanted
     numbers = {name: number for number, name in STATES.items()}

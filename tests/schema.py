@@ -58,9 +58,63 @@ REPORTS: dict[str, Schema] = {
         "local": _or_null(TEXT),
         "peer": _or_null(TEXT),
         "options": {"type": "object", "additionalProperties": {"type": "object", "required": ["level", "value"]}},
+        "source": TEXT,
+        "pid": COUNT,
+        "count": COUNT,
+        "not_visible": {
+            "type": "object",
+            "required": ["processes", "unowned", "sockets", "remedy"],
+            "properties": {"processes": COUNT, "unowned": COUNT, "sockets": _or_null(COUNT), "remedy": TEXT},
+        },
+        "sockets": _list({"$ref": "#/$defs/socket"}),
     },
 }
 """What the keys of a report are, where they are there."""
+
+OWNERS = _list(
+    {
+        "type": "object",
+        "required": ["pid", "fd", "name"],
+        "properties": {"pid": COUNT, "fd": COUNT, "name": _or_null(TEXT)},
+    }
+)
+CONSTANT: Schema = {"anyOf": [TEXT, COUNT, NULL]}
+"""A constant by its name, or by its number where it has none."""
+_SOCKET: dict[str, Schema] = {
+    "family": CONSTANT,
+    "type": CONSTANT,
+    "proto": CONSTANT,
+    "state": _or_null(TEXT),
+    "local": _or_null(TEXT),
+    "peer": _or_null(TEXT),
+    "port": _or_null(COUNT),
+    "peer_port": _or_null(COUNT),
+    "receive_queue": _or_null(COUNT),
+    "send_queue": _or_null(COUNT),
+    "accept_queue": _or_null(COUNT),
+    "backlog": _or_null(COUNT),
+    "drops": _or_null(COUNT),
+    "timer": _or_null(
+        {
+            "type": "object",
+            "required": ["kind", "seconds", "again"],
+            "properties": {"kind": _or_null(TEXT), "seconds": NUMBER, "again": COUNT},
+        }
+    ),
+    "inode": _or_null(COUNT),
+    "cookie": _or_null(COUNT),
+    "uid": _or_null(COUNT),
+    "owners": OWNERS,
+    "peer_inode": _or_null(COUNT),
+    "peer_owners": OWNERS,
+    "listed": YES,
+}
+SOCKET: Schema = {
+    "description": "a socket of the host, as inspect --all lists it",
+    "type": "object",
+    "required": list(_SOCKET),
+    "properties": _SOCKET,
+}
 
 ERROR: Schema = {
     "type": "object",
@@ -138,6 +192,7 @@ def schema() -> str:
     }
     definitions = {
         "error": ERROR,
+        "socket": SOCKET,
         **{command: _report(command) for command in REPORTS},
         **{event.__name__.lower(): _event(event) for event in sorted(kinds, key=lambda kind: kind.__name__)},
         "usage": usage,
@@ -146,7 +201,7 @@ def schema() -> str:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "What sockkit writes with --json, and with -o FILE.json and FILE.ndjson",
         "description": "One report, or one line of the story. New keys may come at any time.",
-        "oneOf": [{"$ref": f"#/$defs/{name}"} for name in definitions if name != "error"],
+        "oneOf": [{"$ref": f"#/$defs/{name}"} for name in definitions if name not in ("error", "socket")],
         "$defs": definitions,
     }
     return json.dumps(whole, indent=1) + "\n"
