@@ -197,7 +197,7 @@ class Session:
         for carrier in (inbound, outbound):
             if isinstance(carrier, Carrier):
                 carrier.bulk_from = self._bulk_from(carrier)
-        if echo and not observed and isinstance(inbound, Carrier):
+        if echo and not observed and isinstance(inbound, Carrier) and sock.gettimeout() == 0:
             self._handler = self._echo = carriers.echo(inbound, sock, self.on_socket)
         self.inbound, self.outbound = inbound, outbound
 

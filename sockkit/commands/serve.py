@@ -446,8 +446,7 @@ class _Server:
 
     def _open(self, sock: socket.socket, address: Any) -> None:
         self.count += 1
-        if syscalls.DONTWAIT == 0:
-            syscalls.not_blocking(self.env, sock)
+        syscalls.not_blocking(self.env, sock)
         mode = self.plan.mode
         relay = (
             Relay.echo(CAPACITY)
