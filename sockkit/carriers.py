@@ -301,7 +301,8 @@ class Carrier:
             self.session.lose_last(left)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Over: let go of the session, so that neither waits for the other to be cleared away."""
+        del self.session
 
 
 class Direct:
@@ -392,7 +393,9 @@ class Direct:
         return self.twin.fill()
 
     def close(self) -> None:
-        """Nothing is held."""
+        """See ``Carrier.close``."""
+        self.twin.close()
+        del self.session
 
 
 class ThroughPipe:
@@ -515,8 +518,10 @@ class ThroughPipe:
         return self.twin.fill()
 
     def close(self) -> None:
-        """Give the pipe back."""
+        """Give the pipe back; see ``Carrier.close``."""
         self._release()
+        self.twin.close()
+        del self.session
 
 
 def twin(carrier: Carrier, env: Env, source: int, sink: int) -> Direct | ThroughPipe | None:
@@ -729,7 +734,8 @@ class Messages:
                 self.lane.take(1)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """See ``Carrier.close``."""
+        del self.session
 
 
 def to_crlf() -> Transform:

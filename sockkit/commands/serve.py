@@ -312,6 +312,7 @@ class _Server:
         identity = syscalls.identity(env, sock)
         family = sock.family if identity.family is None else identity.family
         kind = syscalls.base_type(sock.type if identity.type is None else identity.type)
+        self.kind = int(sock.family), kind
         remark, warning = self._reach(sock, address)
         env.observer(Listening(env.clock(), text, names.FAMILIES.label(family), names.TYPES.label(kind), remark))
         if warning:
@@ -351,6 +352,7 @@ class _Server:
             except OSError as error:
                 raise SystemRefusal("open stdin or stdout", error) from error
         means = self.means
+        self.settings = plan.for_messages(self.settings, means)
         if means.connections:
             self._take_spare()
             loop.watch(sock.fileno(), READ, self._on_client)
@@ -360,7 +362,7 @@ class _Server:
             sock,
             plan.mode,
             self.shared.buffer,
-            plan.for_messages(self.settings, means),
+            self.settings,
             local=self.local,
             source=self.source,
             sink=self.sink,
@@ -461,8 +463,9 @@ class _Server:
             sock,
             relay,
             self.shared,
-            self.plan.for_messages(self.settings, self.means),
-            peer=addresses.format_address(sock.family, address),
+            self.settings,
+            kind=self.kind,
+            peer=addresses.format_address(self.kind[0], address),
             # Only a listener on every address has connections whose own address is not its.
             local=local_text(self.env, sock) if self.wildcard else self.local,
             connected=True,
