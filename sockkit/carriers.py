@@ -301,8 +301,7 @@ class Carrier:
             self.session.lose_last(left)
 
     def close(self) -> None:
-        """Over: let go of the session, so that neither waits for the other to be cleared away."""
-        del self.session
+        """Nothing is held."""
 
 
 class Direct:
@@ -393,9 +392,7 @@ class Direct:
         return self.twin.fill()
 
     def close(self) -> None:
-        """See ``Carrier.close``."""
-        self.twin.close()
-        del self.session
+        """Nothing is held."""
 
 
 class ThroughPipe:
@@ -518,10 +515,8 @@ class ThroughPipe:
         return self.twin.fill()
 
     def close(self) -> None:
-        """Give the pipe back; see ``Carrier.close``."""
+        """Give the pipe back."""
         self._release()
-        self.twin.close()
-        del self.session
 
 
 def twin(carrier: Carrier, env: Env, source: int, sink: int) -> Direct | ThroughPipe | None:
@@ -544,7 +539,7 @@ def echo(carrier: Carrier, sock: socket, otherwise: Handler) -> Handler:
 
     An echo server is measured in round trips a second, and a Python function call costs a tenth of a round trip.
     """
-    receive_into, send = sock.recv_into, sock.send  # which never block on a socket that is non-blocking
+    receive_into, send, flags = sock.recv_into, sock.send, syscalls.DONTWAIT
     lane, session, buffer = carrier.lane, carrier.session, carrier.session.shared.buffer
     views = session.shared.views
 
@@ -553,7 +548,7 @@ def echo(carrier: Carrier, sock: socket, otherwise: Handler) -> Handler:
             otherwise(mask)
             return
         try:
-            size = receive_into(buffer)
+            size = receive_into(buffer, 0, flags)
         except BlockingIOError:
             return
         except OSError as error:
@@ -569,7 +564,7 @@ def echo(carrier: Carrier, sock: socket, otherwise: Handler) -> Handler:
             chunk = views[size] = buffer[:size]
         lane.received += size
         try:
-            sent = send(chunk)
+            sent = send(chunk, flags)
         except BlockingIOError:
             sent = 0
         except OSError as error:
@@ -734,8 +729,7 @@ class Messages:
                 self.lane.take(1)
 
     def close(self) -> None:
-        """See ``Carrier.close``."""
-        del self.session
+        """Nothing is held."""
 
 
 def to_crlf() -> Transform:

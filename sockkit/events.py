@@ -231,8 +231,17 @@ class Report(NamedTuple):
     """A whole space: a terminal draws its heat map before the sections."""
 
 
+class Code(NamedTuple):
+    """A program that does what a command does: ``--code``. It goes to stdout as it is."""
+
+    time: float
+    command: str
+    text: str
+
+
 Event = (
     Report
+    | Code
     | Call
     | Listening
     | Attempt
@@ -261,8 +270,6 @@ class Interest(IntFlag):
     """… with the first bytes in it. Without this flag ``Data.payload`` is None."""
     CALLS = 8
     """A ``Call`` for every system call."""
-
-    __and__ = int.__and__  # type: ignore[assignment]  # IntFlag's own takes a microsecond, and every system call asks
 
 
 class Env(NamedTuple):

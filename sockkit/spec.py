@@ -15,7 +15,7 @@ from typing import Any, ClassVar, NamedTuple
 from sockkit.errors import UsageError
 from sockkit.text import quoted
 
-GROUPS = ("socket", "space", "session", "data", "host", "output")
+GROUPS = ("socket", "space", "steps", "session", "data", "host", "output")
 """Groups of options that ``--help GROUP`` knows, in the order of ``--help all``."""
 
 
@@ -253,6 +253,7 @@ class Plan(Declared):
         multiple=True,
         help="the report in a file too; the suffix decides: .json .ndjson .txt; repeatable",
     )
+    code: bool = option("--code", group="output", help="print the Python that does this, and do nothing")
     force: bool = option("--force", group="output", help="-o: write over a recording that exists")
 
     def socket_spec(self) -> SocketSpec:

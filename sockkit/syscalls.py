@@ -140,6 +140,72 @@ def make(env: Env, spec: SocketSpec) -> socket.socket:
     return observed(env, "socket", spec.fileno, arguments, lambda: socket.socket(**given), lambda sock: sock.fileno())
 
 
+def pair(env: Env, spec: SocketSpec) -> tuple[socket.socket, socket.socket]:
+    """socketpair(2): two sockets, connected to each other. Python's default family is AF_UNIX.
+
+    Raises:
+        UsageError: parameters that never reach the kernel. OSError: the kernel's refusal.
+    """
+    given = _parameters(spec)
+    show: Callable[[tuple[socket.socket, socket.socket]], str] = lambda two: f"{two[0].fileno()}, {two[1].fileno()}"
+    return observed(env, "socketpair", None, lambda: tuple(given.values()), lambda: socket.socketpair(**given), show)
+
+
+def method(env: Env, sock: socket.socket, name: str, *arguments: Any) -> Any:
+    """One system call by the name of its method, just as it is: for whoever tries them all (``probe --steps``)."""
+    fd = sock.fileno()
+
+    def show(result: Any) -> object:
+        match result:
+            case bytes():
+                return len(result)
+            case (socket.socket() as made, address):
+                return f"{made.fileno()}, {format_address(sock.family, address)}"
+            case (bytes() as data, address):
+                return f"{len(data)}, {format_address(sock.family, address)}"
+            case tuple():
+                return format_address(sock.family, result)
+        return result
+
+    shown: Callable[[], tuple[object, ...]] = lambda: (fd, *(len(a) if isinstance(a, bytes) else a for a in arguments))
+    return observed(env, name, fd, shown, lambda: getattr(sock, name)(*arguments), show)
+
+
+@contextmanager
+def limited(seconds: float) -> Iterator[None]:
+    """What is called in here waits no longer: then SIGALRM ends it, and TimeoutError is raised.
+
+    SO_RCVTIMEO would do the same within the kernel, but not everywhere: accept(2) on MPTCP does not mind it (Linux 6.18).
+    In other threads than the main one and on Windows there is no such alarm: whoever needs it there sets Python's timeout.
+
+    Raises:
+        TimeoutError: it took longer; without an errno.
+    """
+    import signal
+
+    def alarm(number: int, frame: object) -> None:
+        raise TimeoutError(f"timed out after {seconds:g} s")
+
+    try:
+        before = signal.signal(signal.SIGALRM, alarm)
+    except (AttributeError, ValueError):
+        yield
+        return
+    try:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def bind_to_loopback(env: Env, sock: socket.socket) -> None:
+    """SO_BINDTODEVICE lo: what is sent to the host from elsewhere does not reach this socket (socket(7))."""
+    fd = sock.fileno()
+    call = lambda: sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
+    observed(env, "setsockopt", fd, lambda: (fd, "SOL_SOCKET", "SO_BINDTODEVICE", "lo"), call)
+
+
 def identity(env: Env, sock: socket.socket) -> Identity:
     """What the kernel says that a socket is: SO_DOMAIN, SO_TYPE, SO_PROTOCOL (socket(7)).
 
@@ -284,8 +350,6 @@ def listen(env: Env, sock: socket.socket, backlog: int | None = None) -> None:
 
 def accept(env: Env, sock: socket.socket) -> tuple[socket.socket, Address]:
     """accept(2). The new socket copies the listener's ``proto`` attribute, and is close-on-exec."""
-    if not env.interest & Interest.CALLS:
-        return sock.accept()
     fd = sock.fileno()
 
     def show(result: tuple[socket.socket, Address]) -> object:
@@ -543,8 +607,6 @@ def _watched(env: Env, name: str, fd: int, call: Callable[[Any], int]) -> Callab
 
 def receiver(env: Env, sock: socket.socket) -> Read:
     """recv(2) into a buffer, never blocking. 0 is the end of a stream, or an empty message."""
-    if sock.gettimeout() == 0 and not env.interest & Interest.CALLS:
-        return sock.recv_into
     receive_into, flags = sock.recv_into, DONTWAIT
     return _watched(env, "recv", sock.fileno(), lambda buffer: receive_into(buffer, 0, flags))
 
@@ -565,8 +627,6 @@ def sender(env: Env, sock: socket.socket, destination: Address = None) -> Write:
         by_bytes = isinstance(destination, Sockaddr)
         send_to = partial(_by_bytes("sendto"), sock.fileno()) if by_bytes else sock.sendto
         return _watched(env, "sendto", sock.fileno(), lambda data: send_to(data, DONTWAIT, destination))
-    if sock.gettimeout() == 0 and not env.interest & Interest.CALLS:
-        return sock.send
     send, flags = sock.send, DONTWAIT
     return _watched(env, "send", sock.fileno(), lambda data: send(data, flags))
 

@@ -127,6 +127,7 @@ def reference() -> str:
     from sockkit import names, sockopts
     from sockkit.addresses import rows as address_rows
     from sockkit.cli import COMMANDS
+    from sockkit.commands import steps
     from sockkit.errors import Exit
     from sockkit.spec import GROUPS, options
 
@@ -144,6 +145,17 @@ def reference() -> str:
             metavar = f" {row.kind.metavar}" if row.kind.metavar else ""
             names_ = ", ".join(f"`{name}{metavar}`" for name in row.names).replace("|", "\\|")
             lines.append(f"| {names_} | {row.group} | {row.help.replace('|', chr(92) + '|')} |")
+    lines += [
+        "",
+        "## Steps",
+        "",
+        "For `sockkit probe --steps` ([steps](steps.md)); a value is optional unless it has to name something.",
+        "",
+    ]
+    lines += ["| step | value | what it does |", "|---|---|---|"]
+    for call in steps.CALLS:
+        value = f"`{call.argument}`".replace("|", "\\|") if call.argument else ""
+        lines.append(f"| `{call.name}` | {value} | {call.what} |")
     lines += ["", "## Addresses", "", "| family | syntax | examples |", "|---|---|---|"]
     for address in address_rows():
         shown = ", ".join(f"`{shlex.join(example)}`" for example in address.examples)

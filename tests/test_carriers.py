@@ -121,7 +121,6 @@ def converse(
             relay,
             shared,
             Settings(copy=copy),
-            kind=(int(sock.family), int(sock.type)),
             peer="peer",
             local="here",
             connected=True,

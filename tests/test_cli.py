@@ -180,7 +180,7 @@ def test_a_plan_has_its_own_options_only() -> None:
 
 def test_help_of_a_group_that_is_not() -> None:
     assert refused("probe", "--help", "sesion") == [
-        "sockkit: --help: 'sesion' is no group of options of probe: socket, space, output and all are"
+        "sockkit: --help: 'sesion' is no group of options of probe: socket, space, steps, output and all are"
     ]
 
 

@@ -28,7 +28,17 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("carriers",),
     ("sessions",),
     ("datagrams", "dial"),
-    ("commands", "commands.endpoint", "commands.listing", "commands.probe", "commands.space"),
+    (
+        "commands",
+        "commands.callsheet",
+        "commands.code",
+        "commands.endpoint",
+        "commands.expect",
+        "commands.listing",
+        "commands.probe",
+        "commands.space",
+        "commands.steps",
+    ),
     ("commands.connect", "commands.inspect", "commands.serve"),
     (
         "render",

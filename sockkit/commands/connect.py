@@ -92,7 +92,7 @@ def run(plan: ConnectPlan, env: Env) -> Exit:
         Signalled, OutputGone: how the process is to end.
     """
     settings = plan.session_settings(plan.oob)
-    if plan.fileno is not None:
+    if plan.fileno is not None and not plan.code:
         return _Call(plan, env, settings, None).over_descriptor(plan.fileno)
     target = plan.target(plan.address)
     if target.address in ("", b""):
@@ -103,6 +103,11 @@ def run(plan: ConnectPlan, env: Env) -> Exit:
         raise UsageError("port 0 is nobody's to connect to: give 1 to 65535", option="PORT")
     means = semantics(spec.family, type, spec.proto)
     plan.check_messages(means)
+    if plan.code:
+        from sockkit.commands import code
+
+        code.tell(env, "connect", code.connect(plan))
+        return Exit.OK
     return _Call(plan, env, settings, target, type, means).to(target)
 
 
@@ -343,7 +348,6 @@ class _Call:
             Relay.duplex(CAPACITY, half_close=settings.half_close),
             shared,
             settings,
-            kind=(int(sock.family), self.type),
             peer=peer,
             local=local_text(env, sock),
             connected=means.connections,

@@ -378,5 +378,10 @@ def run(plan: InspectPlan, env: Env) -> Exit:
         if spec.fileno is not None:
             raise SystemRefusal(f"inspect fd {spec.fileno}", error, hint=hint("fileno", error, None, None)) from error
         raise SystemRefusal(call_text(spec), error, hint=creation_hint(spec, error)) from error
+    if plan.code:
+        from sockkit.commands import code
+
+        code.tell(env, "inspect", code.inspect(found, [sockopts.parse_setting(text) for text in plan.settings]))
+        return Exit.OK
     env.observer(report(found, env.clock()))
     return Exit.OK

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from sockkit import names, rules, syscalls
+from sockkit.commands.expect import EXPECTATION, Expectation, check_count, conclude, of_one
 from sockkit.errors import Exit, UsageError, errno_name
 from sockkit.events import Env, Report, Row, Section
-from sockkit.spec import FAMILY, PROTOCOL, TYPE, Plan, SocketSpec, option
+from sockkit.spec import FAMILY, PROTOCOL, SECONDS, TYPE, Kind, Plan, SocketSpec, option
 from sockkit.syscalls import Identity
 
 if TYPE_CHECKING:
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
 
 NEAREST = 6
 """How many working combinations are offered."""
+
+
+def _complete_steps(start: str) -> list[tuple[str, str]]:
+    from sockkit.commands.steps import complete
+
+    return complete(start)
 
 
 class ProbePlan(Plan):
@@ -34,7 +41,7 @@ class ProbePlan(Plan):
 
     FIRST: ClassVar[tuple[str, ...]] = (
         *("family", "type", "proto", "fileno"),
-        "all",
+        *("all", "steps", "expect", "code"),
         *("outputs", "verbose", "json"),
     )
 
@@ -53,6 +60,22 @@ class ProbePlan(Plan):
     )
     all: bool = option("--all", group="space", help="everything that this kernel could know; loads kernel modules")
     exhaustive: bool = option("--exhaustive", group="space", help="ask for every combination, infer none")
+    steps: tuple[str, ...] = option(
+        "--steps",
+        kind=Kind("STEP,...", str, _complete_steps),
+        group="steps",
+        multiple=True,
+        help="then calls, one after the other: bind,listen,accept,…; all: a table",
+    )
+    step_timeout: float | None = option(
+        "--step-timeout", kind=SECONDS, group="steps", help="--steps: how long a call may wait (1)"
+    )
+    expect: Expectation | None = option(
+        "--expect",
+        kind=EXPECTATION,
+        group="output",
+        help="status 0 only for this outcome: ok, error, or an errno's name",
+    )
 
     def socket_spec(self) -> SocketSpec:
         """The four parameters, each given at most once.
@@ -113,6 +136,16 @@ class Probe(NamedTuple):
     def ok(self) -> bool:
         """A socket was made."""
         return self.error is None
+
+    @property
+    def outcome(self) -> str:
+        """``ok``, or the errno's name; the exception's where there is no errno."""
+        return outcome_name(self.error)
+
+
+def outcome_name(error: Exception | None) -> str:
+    """``ok``, or the errno's name; the exception's where there is no errno."""
+    return "ok" if error is None else errno_name(getattr(error, "errno", None)) or type(error).__name__
 
 
 def probe(spec: SocketSpec, env: Env | None = None) -> Probe:
@@ -409,6 +442,12 @@ def run(plan: ProbePlan, env: Env) -> Exit:
         UsageError: parameters that Python refuses before it asks the kernel.
     """
     space = plan.space()
+    if plan.step_timeout is not None and not plan.steps:
+        raise UsageError("it limits the calls of --steps, and there are none", option="--step-timeout")
+    if plan.steps:
+        from sockkit.commands import steps
+
+        return steps.run(plan, space, env)
     if space is not None:
         from sockkit.commands import space as whole
 
@@ -417,6 +456,13 @@ def run(plan: ProbePlan, env: Env) -> Exit:
         raise UsageError(
             "one combination is asked for anyway: it goes with a list, a range or --all", option="--exhaustive"
         )
-    found = probe(plan.socket_spec(), env)
-    env.observer(report(found, env.clock()))
-    return Exit.OK if found.ok else Exit.FAILED
+    spec = plan.socket_spec()
+    check_count(plan.expect, 1)
+    if plan.code:
+        from sockkit.commands import code
+
+        code.tell(env, "probe", code.probe(spec))
+        return Exit.OK
+    found = probe(spec, env)
+    problem = None if plan.expect is None else of_one(plan.expect, found.outcome)
+    return conclude(env, report(found, env.clock()), plan.expect, problem, ok=found.ok)

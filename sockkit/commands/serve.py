@@ -96,7 +96,14 @@ def run(plan: ServePlan, env: Env) -> Exit:
         SystemRefusal: the socket could not be made, bound or listened on.
         Signalled, OutputGone: how the process is to end.
     """
-    return _Server(plan, env).run()
+    server = _Server(plan, env)
+    server.check()
+    if plan.code:
+        from sockkit.commands import code
+
+        code.tell(env, "serve", code.serve(plan))
+        return Exit.OK
+    return server.run()
 
 
 class _Server:
@@ -125,7 +132,6 @@ class _Server:
         self.most = 1 if plan.mode == "pipe" else plan.max_conns
 
     def run(self) -> Exit:
-        self._check()
         env = self.env
         begun = env.clock()
         with Loop(env) as self.loop:
@@ -143,7 +149,8 @@ class _Server:
                 raise Signalled(self.loop.signal)
         return Exit.FAILED if self.failed else Exit.OK
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raises UsageError for options that contradict each other."""
         plan = self.plan
         if plan.fileno is None and (plan.address or not systemd.listen_fds()):
             target = self.target = plan.target(plan.address, plan.port)
@@ -312,7 +319,6 @@ class _Server:
         identity = syscalls.identity(env, sock)
         family = sock.family if identity.family is None else identity.family
         kind = syscalls.base_type(sock.type if identity.type is None else identity.type)
-        self.kind = int(sock.family), kind
         remark, warning = self._reach(sock, address)
         env.observer(Listening(env.clock(), text, names.FAMILIES.label(family), names.TYPES.label(kind), remark))
         if warning:
@@ -352,7 +358,6 @@ class _Server:
             except OSError as error:
                 raise SystemRefusal("open stdin or stdout", error) from error
         means = self.means
-        self.settings = plan.for_messages(self.settings, means)
         if means.connections:
             self._take_spare()
             loop.watch(sock.fileno(), READ, self._on_client)
@@ -362,7 +367,7 @@ class _Server:
             sock,
             plan.mode,
             self.shared.buffer,
-            self.settings,
+            plan.for_messages(self.settings, means),
             local=self.local,
             source=self.source,
             sink=self.sink,
@@ -448,7 +453,8 @@ class _Server:
 
     def _open(self, sock: socket.socket, address: Any) -> None:
         self.count += 1
-        syscalls.not_blocking(self.env, sock)
+        if syscalls.DONTWAIT == 0:
+            syscalls.not_blocking(self.env, sock)
         mode = self.plan.mode
         relay = (
             Relay.echo(CAPACITY)
@@ -463,9 +469,8 @@ class _Server:
             sock,
             relay,
             self.shared,
-            self.settings,
-            kind=self.kind,
-            peer=addresses.format_address(self.kind[0], address),
+            self.plan.for_messages(self.settings, self.means),
+            peer=addresses.format_address(sock.family, address),
             # Only a listener on every address has connections whose own address is not its.
             local=local_text(self.env, sock) if self.wildcard else self.local,
             connected=True,

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sockkit import names
+from sockkit.commands.expect import check_count, conclude, of_space
 from sockkit.errors import Exit, Signalled
 from sockkit.events import Env, Report, Row, Section
 from sockkit.matrix import OK, Matrix, Space, document, ranges
@@ -156,9 +157,16 @@ def run(plan: ProbePlan, space: Space, env: Env) -> Exit:
     Raises:
         Signalled: Ctrl-C, after what was found was shown. SystemRefusal: no descriptor or memory is left.
     """
+    check_count(plan.expect, 1)
+    if plan.code:
+        from sockkit.commands import code
+
+        code.tell(env, "probe", code.space(space))
+        return Exit.OK
     with interruptible():
         matrix = sweep(space, env, Wishes(plan.exhaustive))
-    env.observer(report(matrix, env.clock()))
+    problem = None if plan.expect is None else of_space(plan.expect, matrix)
+    status = conclude(env, report(matrix, env.clock()), plan.expect, problem, ok=True)
     if not matrix.complete:
         raise Signalled(signal.SIGINT)
-    return Exit.OK
+    return status

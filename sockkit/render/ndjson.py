@@ -8,7 +8,21 @@ from collections.abc import Callable, Iterator
 from enum import Enum
 
 from sockkit.errors import OutputGone, SockkitError, SystemRefusal, UsageError, errno_name
-from sockkit.events import Data, Event, Failed, Interest, Items, Level, Lost, Note, Opened, Progress, Report, Urgent
+from sockkit.events import (
+    Code,
+    Data,
+    Event,
+    Failed,
+    Interest,
+    Items,
+    Level,
+    Lost,
+    Note,
+    Opened,
+    Progress,
+    Report,
+    Urgent,
+)
 from sockkit.render import Output, Wish
 from sockkit.render.plain import write
 from sockkit.text import escape
@@ -143,6 +157,10 @@ class Ndjson:
                     write(self._output.stdout, b"".join(held))
                     held.clear()
             write(self._output.stdout, b"".join(held))
+            return
+        if isinstance(event, Code):
+            program = {"schema": SCHEMA, "command": event.command, "complete": True, "code": event.text}
+            write(self._output.stdout, json.dumps(program, indent=2).encode() + b"\n")
             return
         if isinstance(event, Progress):
             return

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 
 from sockkit.errors import OutputGone, SystemRefusal
-from sockkit.events import Closed, Data, Event, Interest, Listening, Opened, Report, Section, Totals, Urgent
+from sockkit.events import Closed, Code, Data, Event, Interest, Listening, Opened, Report, Section, Totals, Urgent
 from sockkit.render import Output, Wish
 from sockkit.render.story import PREVIEW_WIDTH, Flood, Line, lines
 
@@ -59,6 +59,9 @@ class Story:
         if isinstance(event, Report):
             self.report(event)
             return
+        if isinstance(event, Code):
+            self.code(event)
+            return
         if isinstance(event, Data) and not self.wish.verbose and not self._flood.passes(event):
             return
         if not isinstance(event, Data):
@@ -85,6 +88,10 @@ class Story:
     def report(self, event: Report) -> None:
         """Write a report."""
         raise NotImplementedError
+
+    def code(self, event: Code) -> None:
+        """Write a program, which is UTF-8 wherever it goes."""
+        write(self.output.stdout, event.text.encode("utf-8", "backslashreplace"))
 
     def spelt(self, time: float, line: Line) -> str:
         """A line with its key and, where a person or ``-v`` wants it, its time."""

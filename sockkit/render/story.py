@@ -13,6 +13,7 @@ from sockkit.events import (
     Attempt,
     Call,
     Closed,
+    Code,
     Data,
     Direction,
     Ended,
@@ -69,8 +70,8 @@ def duration(seconds: float) -> str:
 
 
 def lines(event: Event, width: int = PREVIEW_WIDTH, *, ascii: bool = False) -> list[Line]:
-    """An event as lines: none for a report, two for a failure with a hint."""
-    if isinstance(event, (Report, Progress)):
+    """An event as lines: none for a report, a program, or how far it is; two for a failure with a hint."""
+    if isinstance(event, (Report, Code, Progress)):
         return []
     found = _WORDS[type(event)](event, width, ascii)
     return [

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from sockkit.events import Event, Progress, Report, Section
+from sockkit.events import Code, Event, Progress, Report, Section
 from sockkit.render import Output, Wish
 from sockkit.render.plain import Plain, Story, write
 from sockkit.render.story import Line
@@ -19,6 +19,7 @@ from sockkit.render.story import Line
 COLOURS = {">": "green", "<": "cyan", "=": "", "x": "magenta", "!": "bold red", "*": "dim", "": "bold"}
 MARKS = {"changed": "yellow", "error": "bold red", "good": "green", "faint": "dim", "": ""}
 HEAT = {
+    **MARKS,
     "ok": "black on green",
     "EAFNOSUPPORT": "grey50",
     "ESOCKTNOSUPPORT": "grey62 on grey15",
@@ -91,6 +92,18 @@ class Terminal(Story):
         if self._bar:
             self._bar = False
             self.tell("\r\x1b[K")
+
+    def code(self, event: Code) -> None:
+        """See ``Story``: in colour on a terminal, and then still the same characters."""
+        if not (self.output.stdout_terminal and self.output.color):
+            self._plain.code(event)
+            return
+        from rich.syntax import Syntax
+
+        text = Syntax("", "python", theme="ansi_dark", background_color="default").highlight(event.text.rstrip("\n"))
+        with self._console.capture() as capture:
+            self._console.print(text)
+        write(self.output.stdout, capture.get().encode(self.encoding, "backslashreplace"))
 
     def report(self, event: Report) -> None:
         """See ``Story``."""
