@@ -301,7 +301,8 @@ class Carrier:
             self.session.lose_last(left)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Over: let go of the session, so that neither waits for the other to be cleared away."""
+        del self.session
 
 
 class Direct:
@@ -392,7 +393,9 @@ class Direct:
         return self.twin.fill()
 
     def close(self) -> None:
-        """Nothing is held."""
+        """See ``Carrier.close``."""
+        self.twin.close()
+        del self.session
 
 
 class ThroughPipe:
@@ -515,8 +518,10 @@ class ThroughPipe:
         return self.twin.fill()
 
     def close(self) -> None:
-        """Give the pipe back."""
+        """Give the pipe back; see ``Carrier.close``."""
         self._release()
+        self.twin.close()
+        del self.session
 
 
 def twin(carrier: Carrier, env: Env, source: int, sink: int) -> Direct | ThroughPipe | None:
@@ -539,7 +544,7 @@ def echo(carrier: Carrier, sock: socket, otherwise: Handler) -> Handler:
 
     An echo server is measured in round trips a second, and a Python function call costs a tenth of a round trip.
     """
-    receive_into, send, flags = sock.recv_into, sock.send, syscalls.DONTWAIT
+    receive_into, send = sock.recv_into, sock.send  # which never block on a socket that is non-blocking
     lane, session, buffer = carrier.lane, carrier.session, carrier.session.shared.buffer
     views = session.shared.views
 
@@ -548,7 +553,7 @@ def echo(carrier: Carrier, sock: socket, otherwise: Handler) -> Handler:
             otherwise(mask)
             return
         try:
-            size = receive_into(buffer, 0, flags)
+            size = receive_into(buffer)
         except BlockingIOError:
             return
         except OSError as error:
@@ -564,7 +569,7 @@ def echo(carrier: Carrier, sock: socket, otherwise: Handler) -> Handler:
             chunk = views[size] = buffer[:size]
         lane.received += size
         try:
-            sent = send(chunk, flags)
+            sent = send(chunk)
         except BlockingIOError:
             sent = 0
         except OSError as error:
@@ -729,7 +734,8 @@ class Messages:
                 self.lane.take(1)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """See ``Carrier.close``."""
+        del self.session
 
 
 def to_crlf() -> Transform:

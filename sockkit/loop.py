@@ -54,12 +54,15 @@ class _Epoll:
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._ready: dict[int, int] = {}
+        # A function of our own around it would cost a client that is alone a thirtieth of its round trips.
+        self.poll: Callable[[float], list[tuple[int, int]]] = self._epoll.poll
 
     def register(self, fd: int, mask: int) -> None:
         try:
             self._epoll.register(fd, mask)
         except PermissionError:
             self._ready[fd] = mask & (READ | WRITE)
+            self.poll = self._poll
 
     def modify(self, fd: int, mask: int) -> None:
         if fd in self._ready:
@@ -71,9 +74,7 @@ class _Epoll:
         if self._ready.pop(fd, None) is None:
             self._epoll.unregister(fd)
 
-    def poll(self, timeout: float) -> list[tuple[int, int]]:
-        if not self._ready:
-            return self._epoll.poll(timeout)
+    def _poll(self, timeout: float) -> list[tuple[int, int]]:
         always = [(fd, mask) for fd, mask in self._ready.items() if mask]
         return self._epoll.poll(0 if always else timeout) + always
 
@@ -252,11 +253,11 @@ class Loop:
 
     def run(self) -> None:
         """Wait and call until ``stop`` or a signal."""
-        handlers, poll, timers = self._handlers, self._poller.poll, self._timers
+        handler_of, poller, timers = self._handlers.get, self._poller, self._timers
         while not self._stopped:
-            for fd, mask in poll(self._wait() if timers else -1):
+            for fd, mask in poller.poll(self._wait() if timers else -1):
                 # A handler earlier in this turn may have forgotten this descriptor.
-                handler = handlers.get(fd)
+                handler = handler_of(fd)
                 if handler is not None:
                     handler(mask)
             if timers:

@@ -193,4 +193,7 @@ class Relay:
     @property
     def finished(self) -> bool:
         """True when nothing will move any more."""
-        return all(lane.over for lane in self.lanes)
+        for lane in self.lanes:
+            if lane.state is not State.FINISHED and lane.state is not State.BROKEN:
+                return False
+        return True

@@ -83,6 +83,22 @@ class Session:
         failed: something was refused, cut or lost: exit status 1.
     """
 
+    # What most sessions never change costs none of them anything.
+    failed = False
+    closed = False
+    error: Exception | None = None
+    outbound: AnyCarrier | None = None
+    _input_ended = False
+    _hangup = False
+    _mask = -1
+    _pause = 0.001
+    _dropped_before = 0
+    _grace: Silence | Timer | None = None
+    _idle: Silence | None = None
+    _reply: Silence | None = None
+    _escaper: TerminalEscaper | None = None
+    _echo: Handler | None = None
+
     def __init__(
         self,
         loop: Loop,
@@ -92,6 +108,7 @@ class Session:
         shared: Shared,
         settings: Settings,
         *,
+        kind: tuple[int, int],
         peer: str,
         local: str,
         connected: bool,
@@ -107,6 +124,7 @@ class Session:
         """
         Args:
             shared: what all sessions of a loop share.
+            kind: family and type of the socket, without flags.
             connected: the socket has a connection that ends (a stream, a SEQPACKET); datagrams have none.
             messages: the socket keeps boundaries.
             source, sink: our ends; a relay that needs one of them must get it.
@@ -120,6 +138,7 @@ class Session:
         self.env: Env = loop.env
         self.number = number
         self.sock = sock
+        self.kind = kind
         self.fd = sock.fileno()
         self.relay = relay
         self.shared = shared
@@ -134,23 +153,11 @@ class Session:
         self.accepted = accepted
         self.half_close = connected and half_close
         self.destination = destination
-        self.failed = False
-        self._input_ended = False
-        self.error: Exception | None = None
-        self.closed = False
         self._opened = self.env.clock()
-        self._dropped_before = 0 if connected else syscalls.datagrams_dropped(self.env, sock) or 0
-        self._mask = -1
-        self._hangup = False
-        self._grace: Silence | Timer | None = None
-        self._pause = 0.001
-        self._idle: Silence | None = None
-        self._reply: Silence | None = None
-        self._escaper: TerminalEscaper | None = None
+        if not connected:
+            self._dropped_before = syscalls.datagrams_dropped(self.env, sock) or 0
         self._handler: Handler = self.on_socket
-        self._echo: Handler | None = None
         self.inbound: AnyCarrier
-        self.outbound: AnyCarrier | None = None
         self._make_carriers(messages)
 
     def _make_carriers(self, messages: bool) -> None:
@@ -197,7 +204,7 @@ class Session:
         for carrier in (inbound, outbound):
             if isinstance(carrier, Carrier):
                 carrier.bulk_from = self._bulk_from(carrier)
-        if echo and not observed and isinstance(inbound, Carrier):
+        if echo and not observed and isinstance(inbound, Carrier) and sock.gettimeout() == 0:
             self._handler = self._echo = carriers.echo(inbound, sock, self.on_socket)
         self.inbound, self.outbound = inbound, outbound
 
@@ -253,8 +260,7 @@ class Session:
 
     def start(self) -> None:
         """Say that it is open, and begin to watch."""
-        family, type = self.sock.family, syscalls.base_type(self.sock.type)
-        self.env.observer(Opened(self._opened, self.number, self.peer, self.local, family, type, self.accepted))
+        self.env.observer(Opened(self._opened, self.number, self.peer, self.local, *self.kind, self.accepted))
         if self.settings.oob:
             self._send_urgent(self.settings.oob)
         if self.settings.idle_timeout is not None:
@@ -395,21 +401,28 @@ class Session:
             carrier.flush(self._escaper.flush())
 
     def _peer_end(self) -> str:
-        return "FIN received" if _has_fin(self.sock) else "the peer ended"
+        return "FIN received" if self._has_fin else "the peer ended"
 
     def _ended(self, side: Side, how: str) -> None:
         self.env.observer(Ended(self.env.clock(), self.number, side, how))
 
+    @property
+    def _has_fin(self) -> bool:
+        """Only the Internet's stream protocols have a FIN; elsewhere an end of input has no name."""
+        return self.kind[0] in syscalls.INTERNET
+
     def _shutdown(self) -> None:
         if not self.half_close:
             return
-        try:
-            syscalls.shutdown_sending(self.env, self.sock)
-        except OSError as error:
-            if error.errno != errno.ENOTCONN:  # the peer is gone already: nobody is left to be told
-                self.fail("shutdown", error)
-            return
-        self._ended(Side.LOCAL, "FIN sent" if _has_fin(self.sock) else "end of input sent")
+        # Of an echo that is over, close(2) follows at once and sends the FIN.
+        if not (self.own and self.relay.outbound is None and self.relay.finished):
+            try:
+                syscalls.shutdown_sending(self.env, self.sock)
+            except OSError as error:
+                if error.errno != errno.ENOTCONN:  # the peer is gone already: nobody is left to be told
+                    self.fail("shutdown", error)
+                return
+        self._ended(Side.LOCAL, "FIN sent" if self._has_fin else "end of input sent")
 
     def _await_input(self, lane: Lane) -> None:
         """The peer has ended; our input may still have something for it. An idle one is not waited for for ever."""
@@ -496,8 +509,8 @@ class Session:
             return None
         from sockkit import rules
 
-        name, type = errno_name(error.errno), self.sock.type
-        found = rules.meaning(operation, name, family=self.sock.family, type=type, address=self.peer or None)
+        name, (family, type) = errno_name(error.errno), self.kind
+        found = rules.meaning(operation, name, family=family, type=type, address=self.peer or None)
         if found is None:
             return None
         return found.line
@@ -569,6 +582,8 @@ class Session:
         for timer in (self._grace, self._idle, self._reply):
             if timer is not None:
                 timer.cancel()
+        self._grace = self._idle = self._reply = self._echo = None
+        self._handler = _nothing
         self._forget_all()
         self.inbound.close()
         if self.outbound is not None:
@@ -630,6 +645,10 @@ class Session:
         self.env.observer(Note(self.env.clock(), self.number, level, text))
 
 
+def _nothing(mask: int) -> None:
+    """In place of what would hold a session that is over: thousands a second are not left to the collector."""
+
+
 def cutting(settings: Settings) -> tuple[int, Cutter | None]:
     """How messages are made of our input: how much is read at once, and what cuts it; None: each read is a message."""
     size = settings.message // 2 if settings.crlf else settings.message  # each byte may become two
@@ -641,8 +660,3 @@ def cutting(settings: Settings) -> tuple[int, Cutter | None]:
 def dropped_text(count: int) -> str:
     """What is said of datagrams that the kernel could not keep for us."""
     return f"{count} datagram{'s' * (count > 1)}, dropped by the kernel since our receive queue was full"
-
-
-def _has_fin(sock: socket) -> bool:
-    """Only the Internet's stream protocols have a FIN; elsewhere an end of input has no name."""
-    return sock.family in syscalls.INTERNET

@@ -350,6 +350,8 @@ def listen(env: Env, sock: socket.socket, backlog: int | None = None) -> None:
 
 def accept(env: Env, sock: socket.socket) -> tuple[socket.socket, Address]:
     """accept(2). The new socket copies the listener's ``proto`` attribute, and is close-on-exec."""
+    if not env.interest & Interest.CALLS:
+        return sock.accept()
     fd = sock.fileno()
 
     def show(result: tuple[socket.socket, Address]) -> object:
@@ -607,6 +609,8 @@ def _watched(env: Env, name: str, fd: int, call: Callable[[Any], int]) -> Callab
 
 def receiver(env: Env, sock: socket.socket) -> Read:
     """recv(2) into a buffer, never blocking. 0 is the end of a stream, or an empty message."""
+    if sock.gettimeout() == 0 and not env.interest & Interest.CALLS:
+        return sock.recv_into
     receive_into, flags = sock.recv_into, DONTWAIT
     return _watched(env, "recv", sock.fileno(), lambda buffer: receive_into(buffer, 0, flags))
 
@@ -627,6 +631,8 @@ def sender(env: Env, sock: socket.socket, destination: Address = None) -> Write:
         by_bytes = isinstance(destination, Sockaddr)
         send_to = partial(_by_bytes("sendto"), sock.fileno()) if by_bytes else sock.sendto
         return _watched(env, "sendto", sock.fileno(), lambda data: send_to(data, DONTWAIT, destination))
+    if sock.gettimeout() == 0 and not env.interest & Interest.CALLS:
+        return sock.send
     send, flags = sock.send, DONTWAIT
     return _watched(env, "send", sock.fileno(), lambda data: send(data, flags))
 

@@ -121,6 +121,7 @@ def converse(
             relay,
             shared,
             Settings(copy=copy),
+            kind=(int(sock.family), int(sock.type)),
             peer="peer",
             local="here",
             connected=True,

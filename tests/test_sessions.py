@@ -60,6 +60,7 @@ def converse(env: Env, sock: socket.socket, relay: Relay, settings: Settings = S
             relay,
             Shared(loop),
             settings,
+            kind=(int(sock.family), int(sock.type)),
             peer="peer",
             local="here",
             connected=True,

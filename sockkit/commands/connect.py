@@ -348,6 +348,7 @@ class _Call:
             Relay.duplex(CAPACITY, half_close=settings.half_close),
             shared,
             settings,
+            kind=(int(sock.family), self.type),
             peer=peer,
             local=local_text(env, sock),
             connected=means.connections,

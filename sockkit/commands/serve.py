@@ -319,6 +319,7 @@ class _Server:
         identity = syscalls.identity(env, sock)
         family = sock.family if identity.family is None else identity.family
         kind = syscalls.base_type(sock.type if identity.type is None else identity.type)
+        self.kind = int(sock.family), kind
         remark, warning = self._reach(sock, address)
         env.observer(Listening(env.clock(), text, names.FAMILIES.label(family), names.TYPES.label(kind), remark))
         if warning:
@@ -358,6 +359,7 @@ class _Server:
             except OSError as error:
                 raise SystemRefusal("open stdin or stdout", error) from error
         means = self.means
+        self.settings = plan.for_messages(self.settings, means)
         if means.connections:
             self._take_spare()
             loop.watch(sock.fileno(), READ, self._on_client)
@@ -367,7 +369,7 @@ class _Server:
             sock,
             plan.mode,
             self.shared.buffer,
-            plan.for_messages(self.settings, means),
+            self.settings,
             local=self.local,
             source=self.source,
             sink=self.sink,
@@ -453,8 +455,7 @@ class _Server:
 
     def _open(self, sock: socket.socket, address: Any) -> None:
         self.count += 1
-        if syscalls.DONTWAIT == 0:
-            syscalls.not_blocking(self.env, sock)
+        syscalls.not_blocking(self.env, sock)
         mode = self.plan.mode
         relay = (
             Relay.echo(CAPACITY)
@@ -469,8 +470,9 @@ class _Server:
             sock,
             relay,
             self.shared,
-            self.plan.for_messages(self.settings, self.means),
-            peer=addresses.format_address(sock.family, address),
+            self.settings,
+            kind=self.kind,
+            peer=addresses.format_address(self.kind[0], address),
             # Only a listener on every address has connections whose own address is not its.
             local=local_text(self.env, sock) if self.wildcard else self.local,
             connected=True,

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from tests.bench import registry
-from tests.bench.programs import Workshop
+from tests.bench.programs import Workshop, in_own_network
 from tests.bench.rounds import measure
 
 SIZE = 4 << 30
@@ -31,6 +31,7 @@ def main(args: list[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, metavar="N", help="as many rounds of each")
     parser.add_argument("--size", type=float, metavar="GIB", help="of bulk transfers (4; 1 with --quick)")
     parser.add_argument("--no-trace", action="store_true", help="without the run under strace")
+    parser.add_argument("--here", action="store_true", help="not in a network namespace of their own")
     parser.add_argument("--list", action="store_true", help="the names, and what they are")
     given = parser.parse_args(args)
     if given.list:
@@ -43,6 +44,10 @@ def main(args: list[str] | None = None) -> int:
         if unknown:
             parser.error(f"no benchmark is called {', '.join(unknown)}: --list shows them")
         chosen = [row for row in chosen if row.name.startswith(tuple(given.only))]
+    if not given.here:
+        status = in_own_network(sys.argv[1:] if args is None else args)
+        if status is not None:
+            return status
     size = int(given.size * 2**30) if given.size else QUICK_SIZE if given.quick else SIZE
 
     from tests.bench import report

@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench.programs import missing, sockkit_program
+from tests.bench.programs import congestion_control, missing, sockkit_program
 from tests.bench.registry import OURS
 from tests.bench.rounds import Result
 
@@ -80,7 +80,7 @@ def show(results: Sequence[Result], surroundings: Mapping[str, Any]) -> None:
             console.print(f"{result.benchmark.name}: {failure}", style="red", markup=False)
     machine = surroundings["machine"]
     console.print(
-        f"{machine['cpus']} × {machine['cpu']}, Linux {machine['kernel']}, Python {surroundings['versions']['python']},"
+        f"{machine['cpus']} × {machine['cpu']}, Linux {machine['kernel']}, TCP {machine['congestion_control']}, Python {surroundings['versions']['python']},"
         f" {surroundings['date']}" + (", quick: to look at, not to quote" * bool(surroundings["quick"])),
         markup=False,
         highlight=False,
@@ -102,6 +102,7 @@ def surroundings(*, quick: bool, size: int, input_kind: str) -> dict[str, Any]:
             "cpus": os.cpu_count(),
             "memory": int(memory[1]) * 1024 if memory else None,
             "kernel": platform.release(),
+            "congestion_control": congestion_control(),
             "load": list(os.getloadavg()),
         },
         "versions": {
