@@ -44,8 +44,6 @@ FOREIGN = {
     "-W": "not here; --idle-timeout S ends a silent conversation",
     "-d": "not here; `< /dev/null` gives no input",
     "-t": "not here: sockkit does not answer telnet negotiation",
-    "-x": "not here; pipe stdout through xxd to see bytes in hex",
-    "--hex-dump": "not here; pipe stdout through xxd to see bytes in hex",
     "-X": "sockkit knows no proxies",
     "--append-output": "not here; -o FILE records, and `>> FILE` keeps what is received",
     "-T": "not here; --set IP_TOS=N sets the type of service",
@@ -216,8 +214,17 @@ def _check_habits(plan: Plan, address: Sequence[str], words: list[str]) -> None:
     number_first = len(address) > 1 and address[0].removeprefix("-").isdecimal()
     if plan.quiet and number_first and (len(address) == 3 or ":" in address[1] or "/" in address[1]):
         raise _quit_after(words)
-    if plan.quiet and plan.verbose:
-        raise UsageError("-q and -v contradict each other: give one", option="-v")
+    hex = getattr(plan, "hex", False)
+    if hex and len(address) == 3:
+        typed = ["sockkit", *words[:1], "-x", *address[1:]]
+        raise UsageError("it takes no value here", option="-x", hint=f"type: {_shell(typed)} 2> {_shell(address[:1])}")
+    for one, other, given in (
+        ("-q", "-v", plan.quiet and plan.verbose),
+        ("-q", "-x", plan.quiet and hex),
+        ("--json", "-x", plan.json and hex),
+    ):
+        if given:
+            raise UsageError(f"{one} and {other} contradict each other: give one", option=other)
 
 
 def _quit_after(words: list[str]) -> UsageError:
@@ -327,7 +334,16 @@ def _run(command: str, plan: Plan, run: Callable[[Any, Env], Exit]) -> Exit:
     from sockkit.render import Wish, choose, surroundings
 
     payload = command in PAYLOAD or getattr(plan, "mode", "") == "pipe"
-    wish = Wish(command, plan.quiet, plan.verbose, plan.json, payload, getattr(plan, "payload", None))
+    wish = Wish(
+        command,
+        plan.quiet,
+        plan.verbose,
+        plan.json,
+        payload,
+        getattr(plan, "payload", None),
+        getattr(plan, "hex", False),
+        getattr(plan, "time", None),
+    )
     chosen = choose(wish, surroundings(1, 2, stdio.same_terminal(1, 2)), monotonic)
     outputs = None
     if plan.outputs:
@@ -349,8 +365,7 @@ def _run(command: str, plan: Plan, run: Callable[[Any, Env], Exit]) -> Exit:
         chosen.observer(Failed(monotonic(), 0, command, error, None))
         return Exit.FAILED
     finally:
-        if outputs is not None:
-            outputs.close()
+        chosen.close()
     return Exit.FAILED if outputs is not None and outputs.failed else status
 
 

@@ -65,9 +65,23 @@ def same_terminal(one: int, other: int) -> bool:
         return False
 
 
-def _waited_for(fd: int) -> bool:
+def waited_for(fd: int) -> bool:
+    """True for what may have to be waited for: a pipe, a socket, a terminal; not for a file."""
     mode = os.fstat(fd).st_mode
     return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or (stat.S_ISCHR(mode) and os.isatty(fd))
+
+
+def reopened(fd: int) -> int | None:
+    """A pipe or terminal opened anew for writing, so that its O_NONBLOCK is ours alone. None: there is no need to.
+
+    Raises:
+        OSError: it cannot be opened: no /proc, another user's.
+    """
+    if not waited_for(fd) or stat.S_ISSOCK(os.fstat(fd).st_mode):
+        return None
+    if not hasattr(os, "O_NONBLOCK") or not os.get_blocking(fd):
+        return None
+    return os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
 
 
 def open_input(env: Env) -> LocalEnd:
@@ -76,7 +90,7 @@ def open_input(env: Env) -> LocalEnd:
 
     fd = env.stdin
     read = syscalls.file_reader(env, fd)
-    return LocalEnd(fd, read, None, os.isatty(fd), not _waited_for(fd), stat.S_ISSOCK(os.fstat(fd).st_mode), None)
+    return LocalEnd(fd, read, None, os.isatty(fd), not waited_for(fd), stat.S_ISSOCK(os.fstat(fd).st_mode), None)
 
 
 def open_output(env: Env) -> LocalEnd:
@@ -88,11 +102,11 @@ def open_output(env: Env) -> LocalEnd:
     terminal = os.isatty(fd)
     if stat.S_ISSOCK(mode) and syscalls.DONTWAIT:
         return LocalEnd(fd, None, syscalls.socket_writer(env, fd), False, False, True, None)
-    if (stat.S_ISFIFO(mode) or terminal) and hasattr(os, "O_NONBLOCK") and os.get_blocking(fd):
+    if stat.S_ISFIFO(mode) or terminal:
         try:
-            flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-            opened = os.open(f"/proc/self/fd/{fd}", flags)
+            opened = reopened(fd)
         except OSError:
             return LocalEnd(fd, None, syscalls.file_writer(env, fd, PIPE_BUF), terminal, False, False, None)
-        return LocalEnd(opened, None, syscalls.file_writer(env, opened), terminal, False, False, opened)
-    return LocalEnd(fd, None, syscalls.file_writer(env, fd), terminal, not _waited_for(fd), stat.S_ISSOCK(mode), None)
+        if opened is not None:
+            return LocalEnd(opened, None, syscalls.file_writer(env, opened), terminal, False, False, opened)
+    return LocalEnd(fd, None, syscalls.file_writer(env, fd), terminal, not waited_for(fd), stat.S_ISSOCK(mode), None)

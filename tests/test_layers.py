@@ -44,9 +44,11 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "render",
         "render.capture",
         "render.files",
+        "render.hexdump",
         "render.ndjson",
         "render.plain",
         "render.raw",
+        "render.stderr",
         "render.story",
         "render.terminal",
     ),
@@ -68,7 +70,7 @@ HOMES: dict[str, set[str]] = {
     "socketserver": set(),
     "ssl": set(),
     # stdio needs PIPE_BUF; plain writes reports and the story, which have no loop, to what may be lent non-blocking.
-    "select": {"loop", "render.plain", "stdio"},
+    "select": {"loop", "render.plain", "render.stderr", "stdio"},
     "fcntl": {"syscalls"},
 }
 """What is imported in these modules only."""
@@ -148,7 +150,7 @@ def calls(tree: ast.Module) -> Iterator[tuple[str, int]]:
         ({"socket.socketpair", "socket.socket.__init__", "_socket.socket"}, "syscalls"),
         ({"socket.getaddrinfo", "socket.gethostbyname", "socket.getnameinfo"}, "resolve"),
         ({"select.epoll", "select.poll", "select.kqueue"}, "loop"),
-        ({"select.select"}, "loop render.plain"),
+        ({"select.select"}, "loop render.plain render.stderr"),
     ],
     ids=["sockets", "pairs", "names", "waiting", "select"],
 )

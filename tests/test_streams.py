@@ -86,7 +86,7 @@ def test_discard_throws_away_and_ends() -> None:
     with Server("--mode", "discard") as server:
         assert run("connect", str(server.port), stdin=b"x" * MIB) == (0, b"", b"")
         server.wait_for(
-            rb"#1 \S+ closed: received 1\.0 MiB \(1048576 bytes\), sent 0 bytes in \d+\.\d{3} s; the peer ended first"
+            rb"#1 \S+ closed: received 1\.0 MiB \(1048576 bytes\), sent 0 bytes in \d+\.\d{3} s, [\d.]+ .B/s; the peer ended first"
         )
 
 
@@ -137,7 +137,9 @@ def test_seqpacket_an_echo_keeps_boundaries(seqpacket: int, tmp_path: Path) -> N
             client.shutdown(socket.SHUT_WR)
             assert client.recv(100) == b""
         size = rb"97\.7 KiB \(100011 bytes\)"
-        server.wait_for(rb"#1 \S+ closed: received %b, sent %b in \S+ s; the peer ended first\n" % (size, size))
+        server.wait_for(
+            rb"#1 \S+ closed: received %b, sent %b in \S+ s, [\d.]+ .B/s; the peer ended first\n" % (size, size)
+        )
 
 
 def test_seqpacket_messages_to_stdout(seqpacket: int, tmp_path: Path) -> None:

@@ -88,6 +88,13 @@ class EndpointPlan(Plan):
         multiple=True,
         help="record what passes: .ndjson .pcapng .raw .txt; repeatable",
     )
+    hex: bool = option("-x", "--hex-dump", group="output", help="a hex dump of all that passes, on stderr")
+    time: str | None = option(
+        "--time",
+        kind=choice("relative", "absolute", "delta"),
+        group="output",
+        help="times in the story: since the start, of the day, since the line before",
+    )
     payload: str | None = option(
         "--payload",
         kind=choice("text", "base64", "none"),

@@ -8,13 +8,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sockkit.events import Interest, Observer
 
+if TYPE_CHECKING:
+    from sockkit.render.plain import Story
+
 
 class Chosen(NamedTuple):
-    """A renderer and what it wants to be told."""
+    """A renderer and what it wants to be told.
+
+    Attributes:
+        close: called once, at the end of the run.
+    """
 
     observer: Observer
     interest: Interest
@@ -22,8 +29,11 @@ class Chosen(NamedTuple):
     """Payload bytes of each ``Data`` that it wants at most."""
     looked: int | None = None
     """Bytes of each direction of a stream that it wants to see; a large flow beyond is told without. None: all."""
+    close: Callable[[], None] = lambda: None
 
 
+WHOLE = 2**31 - 1
+"""``preview`` for whoever needs every byte."""
 LOOKED = 64 * 1024
 """What a story shows at most ten lines of a second need not see more of: the rest costs no copy."""
 
@@ -52,6 +62,8 @@ class Wish(NamedTuple):
     Attributes:
         command: the verb: a connection's own end is silent where a server's is worth a line.
         payload_on_stdout: stdout carries payload.
+        hex: a hex dump of all that passes.
+        time: ``relative``, ``absolute`` or ``delta``; None: relative, where there are times.
         payload: how JSON tells what passed: ``text``, ``base64``, ``none``; None: not in the story, whole in a recording.
     """
 
@@ -61,6 +73,8 @@ class Wish(NamedTuple):
     json: bool
     payload_on_stdout: bool
     payload: str | None = None
+    hex: bool = False
+    time: str | None = None
 
 
 def choose(wish: Wish, output: Output, clock: Callable[[], float]) -> Chosen:
@@ -69,23 +83,25 @@ def choose(wish: Wish, output: Output, clock: Callable[[], float]) -> Chosen:
     if wish.verbose:
         interest |= Interest.CALLS
     seen_already = wish.payload_on_stdout and output.same_terminal
-    if not wish.quiet and (wish.verbose or wish.json or (output.stderr_terminal and not seen_already)):
+    if not wish.quiet and (wish.verbose or wish.json or wish.hex or (output.stderr_terminal and not seen_already)):
         interest |= Interest.DATA
     if wish.json:
         from sockkit.render.ndjson import Ndjson
 
-        story = Ndjson(wish, output, clock)
-        return Chosen(story, interest | story.interest, story.preview)
+        json = Ndjson(wish, output, clock)
+        return Chosen(json, interest | json.interest, json.preview, close=json.close)
     interest |= Interest.PAYLOAD if interest & Interest.DATA else Interest(0)
-    looked = None if wish.verbose else LOOKED
-    rich_story = output.stderr_terminal and output.color
-    if rich_story or (output.stdout_terminal and output.color):
+    story: Story
+    if output.color and (output.stderr_terminal or output.stdout_terminal):
         from sockkit.render.terminal import Terminal
 
-        return Chosen(Terminal(wish, output, clock), interest, looked=looked)
-    from sockkit.render.plain import Plain
+        story = Terminal(wish, output, clock)
+    else:
+        from sockkit.render.plain import Plain
 
-    return Chosen(Plain(wish, output, clock), interest, looked=looked)
+        story = Plain(wish, output, clock)
+    looked = None if wish.verbose or wish.hex else LOOKED
+    return Chosen(story, interest, WHOLE if wish.hex else 256, looked, story.close)
 
 
 def surroundings(stdout: int, stderr: int, same_terminal: bool) -> Output:

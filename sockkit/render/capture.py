@@ -16,8 +16,8 @@ from typing import Any
 from sockkit import __version__
 from sockkit.errors import UsageError
 from sockkit.events import Closed, Data, Direction, Ended, Event, Interest, Lost, Opened, Side, Urgent
-from sockkit.render import Wish
-from sockkit.render.files import WHOLE, Recording
+from sockkit.render import WHOLE, Wish
+from sockkit.render.files import Recording
 
 try:
     import dpkt

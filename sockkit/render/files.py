@@ -21,8 +21,6 @@ from sockkit.text import escape, quoted
 
 REPORTS = ("probe", "inspect")
 CONVERSATIONS = ("serve", "connect")
-WHOLE = 2**31 - 1
-"""``Env.preview`` for whoever needs every byte."""
 
 
 class Format(NamedTuple):
@@ -64,7 +62,7 @@ class Recorder(Protocol):
 
     interest: Interest
     preview: int
-    """Payload bytes that it needs of each ``Data``: ``WHOLE`` for all of them."""
+    """Payload bytes that it needs of each ``Data``: ``render.WHOLE`` for all of them."""
 
     def __call__(self, event: Event) -> None:
         """Observe."""
@@ -238,11 +236,13 @@ class Outputs:
         self._files = dict(files)
         self._clock = clock
         self.failed = False
-        interest, preview = story.interest, story.preview
+        interest, preview, looked = story.interest, story.preview, story.looked
         for recorder in self._files.values():
             interest |= recorder.interest
             preview = max(preview, recorder.preview)
-        self.chosen = Chosen(self, interest, preview)
+            if recorder.interest & Interest.PAYLOAD:
+                looked = None
+        self.chosen = Chosen(self, interest, preview, looked, self.close)
 
     def __call__(self, event: Event) -> None:
         """Observe."""
@@ -274,6 +274,7 @@ class Outputs:
             except OSError as error:
                 self._give_up(path, error)
         self._files.clear()
+        self._story.close()
 
 
 def open_outputs(

@@ -7,8 +7,9 @@ import time as wall
 from collections.abc import Callable, Iterator
 from enum import Enum
 
-from sockkit.errors import OutputGone, SockkitError, SystemRefusal, UsageError, errno_name
+from sockkit.errors import SockkitError, UsageError, errno_name
 from sockkit.events import (
+    Call,
     Code,
     Data,
     Event,
@@ -23,13 +24,14 @@ from sockkit.events import (
     Report,
     Urgent,
 )
-from sockkit.render import Output, Wish
+from sockkit.render import WHOLE, Output, Wish
 from sockkit.render.plain import write
+from sockkit.render.stderr import PATIENCE, Stderr
+from sockkit.render.story import dropped
 from sockkit.text import escape
 
 SCHEMA = 1
 """Version of the schema. It grows when a key changes its meaning or goes; new keys may come at any time."""
-WHOLE = 2**31 - 1
 
 
 def _plain(value: object) -> object:
@@ -146,6 +148,12 @@ class Ndjson:
         self._lines = Lines(payload, clock)
         self.interest = Interest.STATE if payload == "none" else Interest.DATA | Interest.PAYLOAD
         self.preview = 0 if payload == "none" else WHOLE
+        self._stderr = Stderr(output.stderr, self._dropped, patience=PATIENCE)
+        self._clock = clock
+        self.close = self._stderr.close
+
+    def _dropped(self, count: int) -> bytes:
+        return self._lines(Note(self._clock(), 0, Level.WARNING, dropped(count)))
 
     def __call__(self, event: Event) -> None:
         """Observe."""
@@ -167,10 +175,7 @@ class Ndjson:
         important = isinstance(event, (Failed, Lost)) or (isinstance(event, Note) and event.level is Level.WARNING)
         if self._wish.quiet and not important:
             return
-        try:
-            write(self._output.stderr, self._lines(event))
-        except (OutputGone, SystemRefusal):
-            pass  # nobody reads the story: the payload still goes its way
+        self._stderr.write(self._lines(event), droppable=isinstance(event, (Data, Call)))
 
 
 class Record:

@@ -6,12 +6,28 @@ import os
 from collections.abc import Callable
 
 from sockkit.errors import OutputGone, SystemRefusal
-from sockkit.events import Closed, Code, Data, Event, Interest, Listening, Opened, Report, Section, Totals, Urgent
-from sockkit.render import Output, Wish
-from sockkit.render.story import PREVIEW_WIDTH, Flood, Line, lines
+from sockkit.events import (
+    Closed,
+    Code,
+    Data,
+    Direction,
+    Event,
+    Interest,
+    Listening,
+    Opened,
+    Report,
+    Section,
+    Totals,
+    Urgent,
+)
+from sockkit.render import WHOLE, Output, Wish
+from sockkit.render.stderr import PATIENCE, Stderr
+from sockkit.render.story import Flood, Line, Room, data_text, dropped, lines
 
 SERVER_LINES = (Listening, Opened, Closed, Totals, Urgent)
 """What ``serve`` says where no terminal is."""
+DROPPABLE = ("<", ">", "*")
+"""Keys of lines that may be dropped, counted, where nobody reads the story in time."""
 
 
 def write(fd: int, data: bytes) -> None:
@@ -47,12 +63,20 @@ class Story:
     def __init__(self, wish: Wish, output: Output, clock: Callable[[], float]) -> None:
         self.wish = wish
         self.output = output
-        self.begun = clock()
-        self.timed = output.stderr_terminal or wish.verbose
-        self.width = PREVIEW_WIDTH
+        self.begun = self._last = clock()
+        self._everything = (output.stderr_terminal or wish.verbose or wish.hex) and not wish.quiet
+        self._time = wish.time or ("relative" if output.stderr_terminal or wish.verbose or wish.hex else None)
+        self._epoch = 0.0
+        if self._time == "absolute":
+            import time
+
+            self._epoch = time.time() - self.begun
         self.encoding = encoding()
-        self.ascii = "utf" not in self.encoding.lower()
+        self._peers: dict[int, str] = {}
+        self.room = Room(ascii="utf" not in self.encoding.lower(), peers=self._peers)
         self._flood = Flood()
+        patience = PATIENCE if wish.verbose or wish.hex else 0.0
+        self.out = Stderr(output.stderr, self._dropped, patience=patience)
 
     def __call__(self, event: Event) -> None:
         """Observe."""
@@ -62,28 +86,55 @@ class Story:
         if isinstance(event, Code):
             self.code(event)
             return
-        if isinstance(event, Data) and not self.wish.verbose and not self._flood.passes(event):
-            return
-        if not isinstance(event, Data):
-            summary = self._flood.summary()
-            if summary is not None:
-                self.say(event.time - self.begun, summary)
-        everything = self.timed and not self.wish.quiet
-        said = everything or (not self.wish.quiet and self.wish.command == "serve" and isinstance(event, SERVER_LINES))
-        for line in lines(event, self.width, ascii=self.ascii):
+        if isinstance(event, Opened):
+            if self.wish.command == "serve":
+                self._peers[event.session] = event.peer
+        elif isinstance(event, Closed):
+            self._peers.pop(event.session, None)
+        summary = self._flood.summary(event)
+        if summary is not None:
+            self.say(event.time, summary)
+        if isinstance(event, Data):
+            if self.wish.hex:
+                self._dump(event)
+                return
+            if not self.wish.verbose and not self._flood.passes(event):
+                return
+        said = self._everything or (
+            not self.wish.quiet and self.wish.command == "serve" and isinstance(event, SERVER_LINES)
+        )
+        for line in lines(event, self.room):
             if said or line.important:
-                self.say(event.time - self.begun, line)
+                self.say(event.time, line)
+
+    def _dump(self, event: Data) -> None:
+        """All of it, in hex. Its lines stay together."""
+        from sockkit.render.hexdump import dump
+
+        key = ">" if event.direction is Direction.SENT else "<"
+        self.say(event.time, Line(key, data_text(event, self._peers)))
+        if event.payload:
+            self.block(dump(event.payload, 0 if event.message else event.offset, key), key)
 
     def say(self, time: float, line: Line) -> None:
-        """Write one line of the story."""
+        """Write one line of the story, of something that happened at ``time``."""
         raise NotImplementedError
 
-    def tell(self, text: str) -> None:
-        """Write to the story. Where nobody can read it any more, the payload still goes its way."""
-        try:
-            write(self.output.stderr, text.encode(self.encoding, "backslashreplace"))
-        except (OutputGone, SystemRefusal):
-            pass
+    def block(self, lines: bytes, key: str) -> None:
+        """Write many lines, of ASCII."""
+        self.write(lines, droppable=True)
+
+    def tell(self, text: str, *, droppable: bool = False) -> None:
+        """Write to the story."""
+        self.write(text.encode(self.encoding, "backslashreplace"), droppable=droppable)
+
+    def write(self, data: bytes, *, droppable: bool) -> None:
+        """Where nobody reads it, the payload still goes its way."""
+        self.out.write(data, droppable=droppable)
+
+    def close(self) -> None:
+        """The end of a run."""
+        self.out.close()
 
     def report(self, event: Report) -> None:
         """Write a report."""
@@ -97,19 +148,44 @@ class Story:
         """A line with its key and, where a person or ``-v`` wants it, its time."""
         if not line.key:
             return line.text
-        if self.timed:
-            return f"{line.key} {time:8.4f} {line.text}"
+        if self._time is not None:
+            return f"{line.key} {self._moment(time)} {line.text}"
         if line.key == "!":
             return f"sockkit: {line.text}"
         return f"{line.key} {line.text}"
+
+    def _moment(self, time: float) -> str:
+        if self._time == "absolute":
+            from datetime import datetime
+
+            return datetime.fromtimestamp(self._epoch + time).isoformat(" ", "microseconds")
+        since, self._last = (self._last if self._time == "delta" else self.begun), time
+        # What took long is told with the time of its beginning, so it may come after what happened meanwhile.
+        return f"{'+' * (self._time == 'delta')}{max(time - since, 0):.4f}".rjust(8)
+
+    def fit(self) -> None:
+        """Make lines about data as long as the terminal is wide."""
+        try:
+            whole = os.get_terminal_size(self.output.stderr).columns
+        except OSError:
+            return
+        before = len(self.spelt(self.begun, Line("=", "")))
+        self.room = self.room._replace(columns=whole - before)
+
+    def _dropped(self, count: int) -> bytes:
+        return f"{self.spelt(self._last, Line('!', dropped(count)))}\n".encode()
 
 
 class Plain(Story):
     """Lines and aligned columns, nothing else."""
 
+    def __init__(self, wish: Wish, output: Output, clock: Callable[[], float]) -> None:
+        super().__init__(wish, output, clock)
+        self.fit()
+
     def say(self, time: float, line: Line) -> None:
         """See ``Story``."""
-        self.tell(self.spelt(time, line) + "\n")
+        self.tell(self.spelt(time, line) + "\n", droppable=line.key in DROPPABLE)
 
     def report(self, event: Report) -> None:
         """See ``Story``."""
@@ -120,20 +196,23 @@ class Diary(Plain):
     """The whole story in a file, with times: see ``files.Recorder``."""
 
     interest = Interest.DATA | Interest.PAYLOAD | Interest.CALLS
-    preview = 256
 
     def __init__(self, path: str, *, force: bool, clock: Callable[[], float], wish: Wish) -> None:
         from sockkit.render.files import Recording
 
         wish = wish._replace(quiet=False, verbose=True)
         super().__init__(wish, Output(1, 2, False, False, False, False), clock)
-        self.encoding, self.ascii = "utf-8", False
+        self.encoding, self.room = "utf-8", self.room._replace(ascii=False)
+        self.preview = WHOLE if wish.hex else 256
         self._file = Recording(path, force=force)
-        self.close = self._file.close
 
-    def tell(self, text: str) -> None:
-        """See ``Story``; here nothing is lost in silence."""
-        self._file.write(text.encode("utf-8", "backslashreplace"))
+    def write(self, data: bytes, *, droppable: bool) -> None:
+        """See ``Story``; here nothing is dropped, and what the system refuses is passed on."""
+        self._file.write(data)
+
+    def close(self) -> None:
+        """See ``files.Recorder``."""
+        self._file.close()
 
 
 def text(report: Report, encoding: str = "utf-8") -> bytes:

@@ -9,8 +9,8 @@ import os
 from collections.abc import Callable
 
 from sockkit.events import Closed, Data, Direction, Event, Interest, Opened
-from sockkit.render import Wish
-from sockkit.render.files import WHOLE, Recording, destination
+from sockkit.render import WHOLE, Wish
+from sockkit.render.files import Recording, destination
 
 
 class Raw:

@@ -5,7 +5,8 @@ Lines are keyed by their first character: ``>`` sent, ``<`` received, ``=`` stat
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from sockkit.errors import describe
@@ -34,6 +35,8 @@ from sockkit.text import escape, preview
 
 PREVIEW_WIDTH = 60
 """Characters of payload in a line, where the terminal does not say how wide it is."""
+NARROWEST = 16
+"""Characters of payload in a line, however narrow the terminal."""
 LINES_A_SECOND = 10
 """Data lines; what comes beyond is counted."""
 
@@ -64,26 +67,65 @@ def size(count: int) -> str:
     return f"{value:.1f} {unit} ({count} bytes)"
 
 
+def rate(per_second: float) -> str:
+    """``1.2 MB/s``: decimal, as bandwidths are."""
+    for unit in ("B/s", "kB/s", "MB/s", "GB/s"):
+        if per_second < 1000 or unit == "GB/s":
+            break
+        per_second /= 1000
+    return f"{per_second:.1f} {unit}"
+
+
 def duration(seconds: float) -> str:
     """Seconds for people, with three digits after the point below a minute."""
     return f"{seconds:.3f} s" if seconds < 60 else f"{seconds:.0f} s"
 
 
-def lines(event: Event, width: int = PREVIEW_WIDTH, *, ascii: bool = False) -> list[Line]:
+def dropped(count: int) -> str:
+    """What is said of lines that nobody read in time."""
+    return f"{count} line{'s' * (count != 1)} of the story dropped, as nobody read them in time; the data went on"
+
+
+class Room(NamedTuple):
+    """What there is room for, and what has to be said.
+
+    Attributes:
+        columns: those of a line; None: there is no terminal.
+        ascii: the locale has no more.
+        peers: by session, where lines about data name the peer.
+    """
+
+    columns: int | None = None
+    ascii: bool = False
+    peers: Mapping[int, str] = MappingProxyType({})
+
+    def preview(self, before: str, data: bytes) -> str:
+        """As much of ``data`` as fits behind ``before``."""
+        width = PREVIEW_WIDTH if self.columns is None else max(self.columns - len(before), NARROWEST)
+        return preview(data, width, ascii=self.ascii)
+
+
+ROOM = Room()
+
+
+def lines(event: Event, room: Room = ROOM) -> list[Line]:
     """An event as lines: none for a report, a program, or how far it is; two for a failure with a hint."""
     if isinstance(event, (Report, Code, Progress)):
         return []
-    found = _WORDS[type(event)](event, width, ascii)
+    found = _WORDS[type(event)](event, room)
     return [
         line if line.text.isprintable() else line._replace(text=escape(line.text, backslash=False)) for line in found
     ]
+
+
+_KEYS = {Direction.SENT: ">", Direction.RECEIVED: "<"}
 
 
 def _session(number: int) -> str:
     return f"#{number} " if number else ""
 
 
-def _call(event: Call, width: int, ascii: bool) -> list[Line]:
+def _call(event: Call, room: Room) -> list[Line]:
     arguments = ", ".join(_argument(argument) for argument in event.arguments)
     if event.error is not None:
         result = f"-1 {describe(event.error)}"
@@ -100,50 +142,54 @@ def _argument(value: object) -> str:
     return escape(str(value), backslash=False)
 
 
-def _listening(event: Listening, width: int, ascii: bool) -> list[Line]:
+def _listening(event: Listening, room: Room) -> list[Line]:
     remark = f" ({event.remark})" if event.remark else ""
     return [Line("", f"listening on {event.address}{remark}")]
 
 
-def _attempt(event: Attempt, width: int, ascii: bool) -> list[Line]:
+def _attempt(event: Attempt, room: Room) -> list[Line]:
     return [Line("=", f"trying {event.address}")]
 
 
-def _opened(event: Opened, width: int, ascii: bool) -> list[Line]:
+def _opened(event: Opened, room: Room) -> list[Line]:
     return [Line("=", f"{_session(event.session)}{event.peer} connected (here: {event.local})")]
 
 
-def _data(event: Data, width: int, ascii: bool) -> list[Line]:
-    key = ">" if event.direction is Direction.SENT else "<"
+def _data(event: Data, room: Room) -> list[Line]:
+    text = data_text(event, room.peers)
+    if event.payload is not None:
+        text += ": "
+        shown = room.preview(text, event.payload) if event.payload else "(empty)"
+        if len(event.payload) < event.size and not shown.endswith(("…", "...")):
+            shown += "..." if room.ascii else "…"
+        text += shown
+    return [Line(_KEYS[event.direction], text)]
+
+
+def data_text(event: Data, peers: Mapping[int, str]) -> str:
+    """Whose, how much, and where in its stream."""
+    peer = f"{peers[event.session]} " if event.session in peers else ""
     what = "message of " if event.message else ""
     where = "" if event.message else f" at {event.offset}"
-    shown = ""
-    if event.payload is not None:
-        shown = ": " + preview(event.payload, width, ascii=ascii) if event.payload else ": (empty)"
-        if len(event.payload) < event.size and not shown.endswith(("…", "...")):
-            shown += "..." if ascii else "…"
-    return [Line(key, f"{_session(event.session)}{what}{size(event.size)}{where}{shown}")]
+    return f"{_session(event.session)}{peer}{what}{size(event.size)}{where}"
 
 
-def _urgent(event: Urgent, width: int, ascii: bool) -> list[Line]:
-    key = ">" if event.direction is Direction.SENT else "<"
-    return [Line(key, f"{_session(event.session)}out-of-band: {preview(event.payload, width, ascii=ascii)}")]
+def _urgent(event: Urgent, room: Room) -> list[Line]:
+    text = f"{_session(event.session)}out-of-band: "
+    return [Line(_KEYS[event.direction], text + room.preview(text, event.payload))]
 
 
-def _ended(event: Ended, width: int, ascii: bool) -> list[Line]:
+def _ended(event: Ended, room: Room) -> list[Line]:
     return [Line("=", f"{_session(event.session)}{event.how}")]
 
 
-def _lost(event: Lost, width: int, ascii: bool) -> list[Line]:
+def _lost(event: Lost, room: Room) -> list[Line]:
     amount = f" {size(event.size)}" if event.size else ""
     return [Line("!", f"{_session(event.session)}lost{amount}: {event.why}", True)]
 
 
-def _closed(event: Closed, width: int, ascii: bool) -> list[Line]:
-    text = (
-        f"{_session(event.session)}{event.peer} closed: received {size(event.received)}, sent {size(event.sent)}"
-        f" in {duration(event.duration)}"
-    )
+def _closed(event: Closed, room: Room) -> list[Line]:
+    text = f"{_session(event.session)}{event.peer} closed: {_sum(event)}"
     if event.first is not None:
         text += "; the peer ended first" if event.first is Side.REMOTE else "; we ended first"
     if event.error is not None:
@@ -151,27 +197,30 @@ def _closed(event: Closed, width: int, ascii: bool) -> list[Line]:
     return [Line("x", text)]
 
 
-def _failed(event: Failed, width: int, ascii: bool) -> list[Line]:
+def _failed(event: Failed, room: Room) -> list[Line]:
     found = [Line("!", f"{_session(event.session)}{event.operation}: {describe(event.error)}", True)]
     if event.hint:
         found.append(Line("!", event.hint, True))
     return found
 
 
-def _note(event: Note, width: int, ascii: bool) -> list[Line]:
+def _note(event: Note, room: Room) -> list[Line]:
     warning = event.level is Level.WARNING
     text = f"{_session(event.session)}{'warning: ' if warning else ''}{event.text}"
     return [Line("!" if warning else "=", text, warning)]
 
 
-def _totals(event: Totals, width: int, ascii: bool) -> list[Line]:
+def _totals(event: Totals, room: Room) -> list[Line]:
     sessions = f"{event.sessions} session{'' if event.sessions == 1 else 's'}"
-    return [
-        Line(
-            "x",
-            f"total: {sessions}, received {size(event.received)}, sent {size(event.sent)} in {duration(event.duration)}",
-        )
-    ]
+    return [Line("x", f"total: {sessions}, {_sum(event)}")]
+
+
+def _sum(event: Closed | Totals) -> str:
+    text = f"received {size(event.received)}, sent {size(event.sent)} in {duration(event.duration)}"
+    moved = event.received + event.sent
+    if moved >= 10_000 and event.duration > 0:
+        text += f", {rate(moved / event.duration)}"
+    return text
 
 
 _WORDS: dict[type, Callable[..., list[Line]]] = {
@@ -191,7 +240,7 @@ _WORDS: dict[type, Callable[..., list[Line]]] = {
 
 
 class Flood:
-    """Lets ten data lines a second through and counts the rest."""
+    """Lets ten data lines a second through and counts the rest; each second, and when something else happens, the count is said."""
 
     def __init__(self) -> None:
         self._window = -1.0
@@ -211,9 +260,9 @@ class Flood:
         self._bytes += event.size
         return False
 
-    def summary(self) -> Line | None:
-        """What was counted instead of shown since the last summary, if anything."""
-        if not self._events:
+    def summary(self, event: Event) -> Line | None:
+        """What was counted instead of shown since the last summary, if anything, and if it is time to say it."""
+        if not self._events or (isinstance(event, Data) and event.time - self._window < 1):
             return None
         line = Line("=", f"and {self._events} more transfers, {size(self._bytes)}, not shown one by one")
         self._events = self._bytes = 0

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
 
+from rich.color import ColorSystem
 from rich.console import Console
 from rich.padding import Padding
+from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
 from sockkit.events import Code, Event, Progress, Report, Section
 from sockkit.render import Output, Wish
-from sockkit.render.plain import Plain, Story, write
+from sockkit.render.plain import DROPPABLE, Plain, Story, write
 from sockkit.render.story import Line
 
 COLOURS = {">": "green", "<": "cyan", "=": "", "x": "magenta", "!": "bold red", "*": "dim", "": "bold"}
@@ -52,10 +53,7 @@ class Terminal(Story):
         self._console.width = max(self._console.width, NARROWEST)
         self._bar = False
         self._coloured_story = output.stderr_terminal and output.color
-        try:
-            self.width = max(20, os.get_terminal_size(output.stderr).columns - 40)
-        except OSError:
-            pass
+        self.fit()
 
     def say(self, time: float, line: Line) -> None:
         """See ``Story``."""
@@ -66,7 +64,16 @@ class Terminal(Story):
         text = Text(self.spelt(time, line), style=COLOURS[line.key])
         with self._console.capture() as capture:
             self._console.print(text, end="\n")
-        self.tell(capture.get())
+        self.tell(capture.get(), droppable=line.key in DROPPABLE)
+
+    def block(self, lines: bytes, key: str) -> None:
+        """See ``Story``: one colour for all of them."""
+        if self._coloured_story:
+            before, after = (
+                Style.parse(COLOURS[key]).render("\0", color_system=ColorSystem.STANDARD).encode().split(b"\0")
+            )
+            lines = before + lines[:-1] + after + b"\n"
+        self.write(lines, droppable=True)
 
     def __call__(self, event: Event) -> None:
         """See ``Story``; progress is a line of its own that is renewed."""
@@ -86,7 +93,7 @@ class Terminal(Story):
         with self._console.capture() as capture:
             self._console.print(ProgressBar(event.total, event.done, BAR), end="")
         self._bar = True
-        self.tell(f"\r{capture.get()} {event.done * 100 // event.total:3} % {event.what:<20}")
+        self.tell(f"\r{capture.get()} {event.done * 100 // event.total:3} % {event.what:<20}", droppable=True)
 
     def _clear_bar(self) -> None:
         if self._bar:
