@@ -2,8 +2,9 @@
 
 Tables, and nothing that makes a socket or looks at the machine:
 
-``RULES`` holds the checks that socket(2) makes on Linux, in the kernel's order. ``why`` names the one that answered.
-``KNOWN`` holds the combinations of family, type and protocol that Linux has code for; the rows of ``RULES`` read it.
+``CHECKS`` holds the checks that socket(2) makes on Linux, in the kernel's order, each with what it looks at. ``predict`` says which of
+them refuses, told what the kernel has registered and what the caller may; ``why`` names the one that answered.
+``KNOWN`` holds the combinations of family, type and protocol that Linux has code for; the rows of ``CHECKS`` read it.
 ``rewrites`` tells why a socket that was made is not quite the one that was asked for.
 ``CASES`` holds what the errnos of bind(2), connect(2), send(2) and the others mean. ``meaning`` picks one.
 
@@ -102,6 +103,8 @@ KNOWN: tuple[Known, ...] = (
     Known(INET6, RAW, ANY),
     Known(INET6, SEQPACKET, 132, "sctp"),
     Known(INET6, DCCP, 33, "dccp_ipv6"),
+    Known(AX25, DGRAM, 3),  # PF_AX25: what 0 becomes
+    Known(AX25, SEQPACKET, 3),
     Known(AX25, DGRAM, ANY),
     Known(AX25, SEQPACKET, ANY),
     Known(AX25, RAW, ANY),
@@ -146,7 +149,7 @@ KNOWN: tuple[Known, ...] = (
     Known(RXRPC, DGRAM, 2),
     Known(RXRPC, DGRAM, 10),
     Known(ISDN, RAW, 0),
-    *(Known(ISDN, DGRAM, proto) for proto in (1, 2, 3, 4, 16, 17, 33, 34, 35, 36, 37)),
+    *(Known(ISDN, DGRAM, proto) for proto in (1, 2, 3, 4, 16, 17, 33, 34, 35, 36, 37, 38)),
     Known(PHONET, DGRAM, 1),
     Known(PHONET, SEQPACKET, 2, "pn_pep"),
     Known(IEEE802154, DGRAM, ANY),
@@ -273,18 +276,63 @@ class Ask(NamedTuple):
         return PACKET if self.platform == "linux" and (self.family, self.base) == (INET, PACKET_TYPE) else self.family
 
 
+class Fact(NamedTuple):
+    """What a check looks at beside the numbers: it refuses unless this holds.
+
+    ``what`` is ``registered`` (some of family, type, protocol is), ``absent`` (none of that family is), a capability's name, or
+    one of ``SETTINGS``.
+    """
+
+    what: str
+    family: int = ANY
+    type: int = ANY
+    proto: int = ANY
+
+
+NEVER = Fact("never")
+"""The numbers alone decide: refused, whatever else holds."""
+SETTINGS = {
+    "ping group": "the caller's group is in net.ipv4.ping_group_range",
+    "MPTCP enabled": "net.mptcp.enabled is 1",
+    "protocols above 255": "the kernel numbers IP protocols up to 262: Linux 5.6 and later",
+    "Bluetooth protocol 8": "the kernel numbers Bluetooth's protocols up to 8 (ISO): Linux 6.0 and later",
+}
+"""Facts that are neither a registration nor a capability, and what each says."""
+UNKNOWN = -2
+"""In facts made alike by ``alike``: a protocol that Linux has no code for."""
+
+
 class Rule(NamedTuple):
     """One check."""
 
     name: str
     errnos: tuple[str, ...]
+    """What it answers; several only in rows that no prediction is made from."""
     source: str
     """Function and file."""
-    applies: Callable[[Ask], bool]
-    """Could this be the check that answered, for these numbers."""
+    needs: Callable[[Ask], Fact | None]
+    """What must hold for this check to pass these numbers; ``NEVER`` if it never does, None if it always does."""
     explain: Callable[[Ask], str]
     """One sentence for this combination."""
     try_next: Callable[[Ask], str | None]
+    module: Callable[[Ask], str | None] = lambda ask: None
+    """What the kernel asks modprobe for before it refuses: ``net-pf-29``."""
+    family: int = ANY
+    """Whose check it is; ``ANY``: of socket(2) itself."""
+
+    def applies(self, ask: Ask) -> bool:
+        """Could this be the check that answered, for these numbers."""
+        return self.family in (ANY, ask.maker) and self.needs(ask) is not None
+
+
+def _never(when: Callable[[Ask], bool]) -> Callable[[Ask], Fact | None]:
+    """The numbers alone decide."""
+    return lambda ask: NEVER if when(ask) else None
+
+
+def _registered(ask: Ask) -> Fact:
+    """This protocol, whatever its type."""
+    return Fact("registered", ask.maker, proto=ask.proto)
 
 
 class Explanation(NamedTuple):
@@ -296,6 +344,8 @@ class Explanation(NamedTuple):
     try_next: str | None
     elsewhere: str | None
     """How other systems answer the same question, where it is known that they differ."""
+    module: str | None = None
+    """The module that the kernel asked modprobe for in vain: ``net-pf-29``, ``net-pf-2-proto-132-type-1``."""
 
 
 def _family(number: int) -> str:
@@ -381,9 +431,10 @@ def _capability(family: int, capability: str, when: Callable[[Ask], bool] = _alw
         "privilege",
         ("EPERM",),
         source or CREATE[family][0],
-        lambda ask: ask.maker == family and when(ask),
+        lambda ask: Fact(capability.partition(" ")[0]) if when(ask) else None,
         explain,
         lambda ask: f"run as root or with {capability}",
+        family=family,
     )
 
 
@@ -417,21 +468,25 @@ def _type_check(
         "type within family",
         (errno_name,),
         CREATE[family][0],
-        lambda ask: ask.maker == family and when(ask),
+        _never(when),
         explain,
         try_next,
+        family=family,
     )
 
 
-def _range_check(family: int, end: int, errno_name: str = "EINVAL") -> Rule:
-    """A row for "no protocol of this family has so high a number"."""
+def _range_check(family: int, end: int, errno_name: str = "EINVAL", unless: str | None = None) -> Rule:
+    """A row for "no protocol of this family has so high a number" (``unless`` the kernel is of a later version)."""
     return Rule(
         "protocol range",
         (errno_name,),
         CREATE[family][0],
-        lambda ask: ask.maker == family and ask.proto >= end,
+        (lambda ask: NEVER if ask.proto >= end else None)
+        if unless is None
+        else (lambda ask: Fact(unless) if ask.proto >= end else None),
         lambda ask: f"proto {ask.proto}: {_family(ask.maker)} numbers its protocols from 0 to {end - 1}",
         lambda ask: (None if family in (INET, INET6) else _try_proto(ask)) or f"a protocol from 0 to {end - 1}",
+        family=family,
     )
 
 
@@ -457,13 +512,14 @@ def _proto_check(family: int, errno_name: str = "EPROTONOSUPPORT", when: Callabl
         "protocol within family",
         (errno_name,),
         CREATE[family][0],
-        lambda ask: ask.maker == family and when(ask),
+        _never(when),
         _explain_proto,
         _try_proto,
+        family=family,
     )
 
 
-def _registered_check(family: int, alias: str) -> Rule:
+def _registered_check(family: int, alias: str, needs: Callable[[Ask], Fact] = _registered) -> Rule:
     """A row for a family whose protocols register one by one. ``alias``: the module that the kernel asks for."""
 
     def module(ask: Ask) -> str | None:
@@ -484,9 +540,11 @@ def _registered_check(family: int, alias: str) -> Rule:
         "protocol registered",
         ("EPROTONOSUPPORT",),
         CREATE[family][0],
-        lambda ask: ask.maker == family,
+        needs,
         explain,
         try_next,
+        lambda ask: alias.format(proto=ask.proto),
+        family,
     )
 
 
@@ -496,9 +554,10 @@ def _pair_check(family: int, errno_name: str, source: str | None = None) -> Rule
         "type of protocol",
         (errno_name,),
         source or CREATE[family][0],
-        lambda ask: ask.maker == family and known(family, ask.base, ask.proto) is None,
+        _never(lambda ask: known(family, ask.base, ask.proto) is None),
         _explain_type,
         _try_type,
+        family=family,
     )
 
 
@@ -517,8 +576,9 @@ def _inet_module_name(ask: Ask) -> str | None:
     return row.module if row else None
 
 
-def _inet_type(ask: Ask) -> bool:
-    return ask.base not in (STREAM, DGRAM, RAW)
+def _inet_type(ask: Ask) -> Fact | None:
+    """TCP, UDP and raw sockets come with the family itself (inetsw_array)."""
+    return None if ask.base in (STREAM, DGRAM, RAW) else Fact("registered", ask.family, ask.base)
 
 
 def _explain_inet_type(ask: Ask) -> str:
@@ -538,10 +598,12 @@ def _try_inet_type(ask: Ask) -> str | None:
     return "another type: SOCK_STREAM for TCP, SOCK_DGRAM for UDP, SOCK_RAW as root"
 
 
-def _inet_pair(ask: Ask) -> bool:
+def _inet_pair(ask: Ask) -> Fact | None:
     if ask.base == RAW:
-        return ask.proto == 0
-    return (ask.base, ask.proto) not in ((STREAM, 0), (STREAM, 6), (DGRAM, 0), (DGRAM, 17))
+        return None if ask.proto else NEVER
+    if ask.proto == 0 or (ask.base, ask.proto) in ((STREAM, 6), (DGRAM, 17)):
+        return None
+    return Fact("registered", ask.family, ask.base, ask.proto)
 
 
 def _explain_inet_pair(ask: Ask) -> str:
@@ -585,28 +647,41 @@ def _inet(family: int) -> tuple[Rule, ...]:
     create = CREATE[family][0]
     icmp = 1 if family == INET else 58
 
-    def within(check: Callable[[Ask], bool]) -> Callable[[Ask], bool]:
-        return lambda ask: ask.maker == family and check(ask)
+    def ping(ask: Ask) -> Fact | None:
+        return Fact("ping group") if (ask.base, ask.proto) == (DGRAM, icmp) else None
+
+    def mptcp(ask: Ask) -> Fact | None:
+        return Fact("MPTCP enabled") if ask.proto == 262 and ask.base != RAW else None
 
     return (
         _range_check(family, PROTOCOLS_END),
+        _range_check(family, 256, unless="protocols above 255"),
         Rule(
             "type within family",
             ("ESOCKTNOSUPPORT",),
             create,
-            within(_inet_type),
+            _inet_type,
             _explain_inet_type,
             _try_inet_type,
+            _inet_module,
+            family,
         ),
         Rule(
-            "protocol within type", ("EPROTONOSUPPORT",), create, within(_inet_pair), _explain_inet_pair, _try_inet_pair
+            "protocol within type",
+            ("EPROTONOSUPPORT",),
+            create,
+            _inet_pair,
+            _explain_inet_pair,
+            _try_inet_pair,
+            _inet_module,
+            family,
         ),
         _capability(family, "CAP_NET_RAW", lambda ask: ask.base == RAW and ask.proto != 0),
         Rule(
             "ping group",
             ("EACCES",),
             "ping_init_sock, net/ipv4/ping.c",
-            within(lambda ask: (ask.base, ask.proto) == (DGRAM, icmp)),
+            ping,
             lambda ask: (
                 f"{_type(ask.type)} with {_proto(family, icmp)}: a ping socket, only for the groups in"
                 " net.ipv4.ping_group_range, and root is no exception"
@@ -614,18 +689,38 @@ def _inet(family: int) -> tuple[Rule, ...]:
             lambda ask: (
                 'sysctl net.ipv4.ping_group_range="0 2147483647" lets every group make them (as root; for IPv6 too)'
             ),
+            family=family,
         ),
         Rule(
             "MPTCP switch",
             ("ENOPROTOOPT",),
             "mptcp_init_sock, net/mptcp/protocol.c",
-            within(lambda ask: ask.proto == 262),
+            mptcp,
             lambda ask: (
                 f"{_type(ask.type)} with {_proto(family, 262)}: MPTCP is switched off in this network namespace"
             ),
             lambda ask: "sysctl net.mptcp.enabled=1",
+            family=family,
         ),
     )
+
+
+def _ax25_taken(ask: Ask) -> Fact | None:
+    """Of the protocols within AX.25: segments, IP and ARP are the kernel's, ROSE and NET/ROM theirs once they are there."""
+    if ask.base != SEQPACKET:
+        return None
+    if ask.proto in (8, 0xCC, 0xCD):
+        return NEVER
+    return {1: Fact("absent", ROSE), 0xCF: Fact("absent", NETROM)}.get(ask.proto)
+
+
+def _wrong_phonet(ask: Ask) -> bool:
+    """Proto 0 is the one of the type, so there only the type can be wrong."""
+    return ask.base not in (DGRAM, SEQPACKET) if ask.proto == 0 else known(PHONET, ask.base, ask.proto) is None
+
+
+def _phonet(ask: Ask) -> Fact:
+    return Fact("registered", PHONET, proto=ask.proto or {DGRAM: 1, SEQPACKET: 2}[ask.base])
 
 
 def _combination(ask: Ask) -> str:
@@ -638,7 +733,7 @@ def _generic(name: str, errnos: str, source: str, text: str, try_next: str | Non
         name,
         tuple(errnos.split()),
         source,
-        _always,
+        _never(_always),
         lambda ask: f"{_combination(ask)}: {text}",
         lambda ask: try_next,
     )
@@ -696,12 +791,12 @@ UNSPECIFIC: tuple[Rule, ...] = (
 """For families and kernels that the rows above do not know."""
 
 
-RULES: tuple[Rule, ...] = (
+CHECKS: tuple[Rule, ...] = (
     Rule(
         "type flags",
         ("EINVAL",),
         "__sys_socket, net/socket.c",
-        lambda ask: _unknown_flags(ask) != 0,
+        _never(lambda ask: _unknown_flags(ask) != 0),
         lambda ask: (
             f"type {ask.type} is {_type(ask.type)} with the flag bits {_unknown_flags(ask):#x},"
             " and only SOCK_NONBLOCK and SOCK_CLOEXEC are flags"
@@ -712,7 +807,7 @@ RULES: tuple[Rule, ...] = (
         "family range",
         ("EAFNOSUPPORT",),
         "__sock_create, net/socket.c",
-        lambda ask: ask.family >= FAMILIES_END,
+        _never(lambda ask: ask.family >= FAMILIES_END),
         lambda ask: f"{_family(ask.family)}: Linux numbers its families from 0 to {FAMILIES_END - 1} (AF_MCTP)",
         _try_family,
     ),
@@ -720,7 +815,7 @@ RULES: tuple[Rule, ...] = (
         "type range",
         ("EINVAL",),
         "__sock_create, net/socket.c",
-        lambda ask: ask.base >= TYPES_END,
+        _never(lambda ask: ask.base >= TYPES_END),
         lambda ask: f"{_type(ask.type)}: Linux numbers its types from 0 to {TYPES_END - 1} (SOCK_PACKET)",
         lambda ask: "another type: SOCK_STREAM, SOCK_DGRAM, SOCK_RAW, SOCK_SEQPACKET",
     ),
@@ -728,9 +823,10 @@ RULES: tuple[Rule, ...] = (
         "family registered",
         ("EAFNOSUPPORT",),
         "__sock_create, net/socket.c",
-        _always,
+        lambda ask: Fact("registered", ask.maker),
         _explain_family,
         _try_family,
+        lambda ask: f"net-pf-{ask.maker}",
     ),
     # From here on the family's own function asks, each in its own order; rows of different families never compete.
     _proto_check(UNIX),
@@ -738,20 +834,21 @@ RULES: tuple[Rule, ...] = (
     *_inet(INET),
     *_inet(INET6),
     _range_check(AX25, 256),
-    _type_check(
-        AX25,
-        when=lambda ask: _wrong_type(ask) or (ask.base == SEQPACKET and ask.proto in (1, 8, 0xCF)),
-        explain=lambda ask: (
-            _explain_type(ask)
-            if _wrong_type(ask)
-            else f"{_type(ask.type)} with {_proto(AX25, ask.proto)}: the kernel keeps this AX.25 protocol for itself"
+    _type_check(AX25),
+    Rule(
+        "protocol within type",
+        ("ESOCKTNOSUPPORT",),
+        CREATE[AX25][0],
+        _ax25_taken,
+        lambda ask: (
+            f"{_type(ask.type)} with {_proto(AX25, ask.proto)}: the kernel keeps this AX.25 protocol for itself"
         ),
-        try_next=lambda ask: _try_type(ask) if _wrong_type(ask) else "another protocol: 0 becomes AX25_P_TEXT (240)",
+        lambda ask: "another protocol: 0 becomes AX25_P_TEXT (240)",
+        family=AX25,
     ),
     _capability(AX25, "CAP_NET_RAW", lambda ask: ask.base == RAW),
     _type_check(APPLETALK),
     _capability(APPLETALK, "CAP_NET_RAW", lambda ask: ask.base == RAW),
-    _range_check(NETROM, 256),
     _type_check(NETROM),
     _proto_check(NETROM, "ESOCKTNOSUPPORT"),
     *(
@@ -788,7 +885,7 @@ RULES: tuple[Rule, ...] = (
     _proto_check(TIPC),
     _type_check(TIPC, "EPROTOTYPE"),
     _range_check(BLUETOOTH, 9),
-    _range_check(BLUETOOTH, 8),  # without ISO sockets: before Linux 6.0
+    _range_check(BLUETOOTH, 8, unless="Bluetooth protocol 8"),
     _registered_check(BLUETOOTH, "bt-proto-{proto}"),
     _pair_check(BLUETOOTH, "ESOCKTNOSUPPORT", "the protocol's create, net/bluetooth/"),
     _capability(
@@ -807,14 +904,15 @@ RULES: tuple[Rule, ...] = (
         "type of protocol",
         ("EPROTONOSUPPORT",),
         CREATE[PHONET][0],
-        lambda ask: ask.maker == PHONET and (ask.proto == 0 or ask.base not in types_of(PHONET, ask.proto)),
+        _never(_wrong_phonet),
         lambda ask: (
             f"{_type(ask.type)} with {_proto(PHONET, ask.proto)}: AF_PHONET has SOCK_DGRAM with protocol 1 (datagrams)"
             " and SOCK_SEQPACKET with protocol 2 (pipes)"
         ),
         lambda ask: "proto 0 with SOCK_DGRAM or SOCK_SEQPACKET",
+        family=PHONET,
     ),
-    _registered_check(PHONET, "net-pf-35-proto-{proto}"),
+    _registered_check(PHONET, "net-pf-35-proto-{proto}", _phonet),
     _type_check(IEEE802154),
     _capability(IEEE802154, "CAP_NET_RAW", lambda ask: ask.base == RAW),
     _capability(CAIF, "CAP_SYS_ADMIN or CAP_NET_ADMIN"),
@@ -832,11 +930,12 @@ RULES: tuple[Rule, ...] = (
         "transport",
         ("ENODEV",),
         "vsock_assign_transport, net/vmw_vsock/af_vsock.c",
-        lambda ask: ask.maker == VSOCK,
+        lambda ask: Fact("registered", VSOCK, DGRAM) if ask.base == DGRAM else None,
         lambda ask: (
             f"{_type(ask.type)} in AF_VSOCK: no loaded transport carries this type (only VMware's had datagrams)"
         ),
-        lambda ask: "another type: SOCK_STREAM or SOCK_SEQPACKET" if ask.base == DGRAM else "modprobe vsock_loopback",
+        lambda ask: "another type: SOCK_STREAM or SOCK_SEQPACKET",
+        family=VSOCK,
     ),
     _type_check(KCM),
     _proto_check(KCM),
@@ -848,11 +947,175 @@ RULES: tuple[Rule, ...] = (
     _proto_check(XDP),
     _proto_check(MCTP),
     _type_check(MCTP),
-    *LIMITS,
-    *GUARDS,
-    *UNSPECIFIC,
 )
-"""Linux's checks, in its order."""
+"""Linux's checks, in its order: those of socket(2) itself, then each family's own, which never compete."""
+
+RULES: tuple[Rule, ...] = (*CHECKS, *LIMITS, *GUARDS, *UNSPECIFIC)
+"""What may have refused a socket, the likeliest first: the checks, and what no prediction can be made of."""
+
+
+# ---- socket(2): predicted
+
+
+class World:
+    """What a prediction is told: what a kernel has registered, and what the caller may. Never an answer.
+
+    Args:
+        registered: (family, type, protocol) each; ``ANY`` in place of a type or protocol where all are served alike. With both it
+            tells of the family alone: which types and protocols it has is then its code's matter, or told by further rows.
+        allowed: names of capabilities and of ``SETTINGS``.
+    """
+
+    def __init__(self, registered: Iterable[tuple[int, int, int]], allowed: Iterable[str]) -> None:
+        self.registered = frozenset(registered)
+        self.allowed = frozenset(allowed)
+        self._known: dict[Fact, bool] = {NEVER: False}
+
+    def holds(self, fact: Fact) -> bool:
+        """Is it so."""
+        known = self._known.get(fact)
+        if known is None:
+            known = self._known[fact] = self._look(fact)
+        return known
+
+    def _look(self, fact: Fact) -> bool:
+        what, family, type, proto = fact
+        if what not in ("registered", "absent"):
+            return what in self.allowed
+        asked = (type, proto)
+        found = any(
+            row[0] == family
+            and (asked == (ANY, ANY) or row[1:] != (ANY, ANY))
+            and (ANY in (type, row[1]) or row[1] == type)
+            and (ANY in (proto, row[2]) or row[2] == proto)
+            for row in self.registered
+        )
+        return found == (what == "registered")
+
+
+IN_PROC: dict[str, tuple[tuple[int, int, int], ...]] = {
+    "UNIX": ((UNIX, ANY, ANY),),
+    "TCP": ((INET, STREAM, 6),),
+    "MPTCP": ((INET, STREAM, 262),),
+    "SCTP": ((INET, STREAM, 132), (INET, SEQPACKET, 132)),
+    "UDP": ((INET, DGRAM, 17),),
+    "PING": ((INET, DGRAM, 1),),
+    "L2TP/IP": ((INET, DGRAM, 115),),
+    "UDP-Lite": ((INET, DGRAM, 136),),
+    "RAW": ((INET, RAW, ANY),),
+    "DCCP": ((INET, DCCP, 33),),
+    "AX25": ((AX25, ANY, ANY),),
+    "DDP": ((APPLETALK, ANY, ANY),),
+    "NETROM": ((NETROM, ANY, ANY),),
+    "VCC": ((ATMPVC, ANY, ANY), (ATMSVC, ANY, ANY)),
+    "X25": ((X25, ANY, ANY),),
+    "TCPv6": ((INET6, STREAM, 6),),
+    "MPTCPv6": ((INET6, STREAM, 262),),
+    "SCTPv6": ((INET6, STREAM, 132), (INET6, SEQPACKET, 132)),
+    "UDPv6": ((INET6, DGRAM, 17),),
+    "PINGv6": ((INET6, DGRAM, 58),),
+    "L2TP/IPv6": ((INET6, DGRAM, 115),),
+    "UDPLITEv6": ((INET6, DGRAM, 136),),
+    "RAWv6": ((INET6, RAW, ANY),),
+    "DCCPv6": ((INET6, DCCP, 33),),
+    "ROSE": ((ROSE, ANY, ANY),),
+    "KEY": ((KEY, ANY, ANY),),
+    "NETLINK": ((NETLINK, ANY, 2),),  # NETLINK_USERSOCK belongs to no part of the kernel
+    "PACKET": ((PACKET, ANY, ANY),),
+    "RDS": ((RDS, ANY, ANY),),
+    "PPPOE": ((PPPOX, ANY, 0),),
+    "PPPOL2TP": ((PPPOX, ANY, 1),),
+    "PPTP": ((PPPOX, ANY, 2),),
+    "LLC": ((LLC, ANY, ANY),),
+    "CAN_RAW": ((CAN, RAW, 1),),
+    "CAN_BCM": ((CAN, DGRAM, 2),),
+    "CAN_ISOTP": ((CAN, DGRAM, 6),),
+    "CAN_J1939": ((CAN, DGRAM, 7),),
+    "TIPC": ((TIPC, ANY, ANY),),
+    "L2CAP": ((BLUETOOTH, ANY, 0),),
+    "HCI": ((BLUETOOTH, ANY, 1),),
+    "SCO": ((BLUETOOTH, ANY, 2),),
+    "RFCOMM": ((BLUETOOTH, ANY, 3),),
+    "BNEP": ((BLUETOOTH, ANY, 4),),
+    "CMTP": ((BLUETOOTH, ANY, 5),),
+    "HIDP": ((BLUETOOTH, ANY, 6),),
+    "ISO": ((BLUETOOTH, ANY, 8),),
+    "RXRPC": ((RXRPC, ANY, ANY),),
+    "PHONET": ((PHONET, DGRAM, 1),),
+    "PNPIPE": ((PHONET, SEQPACKET, 2),),
+    "IEEE-802.15.4-RAW": ((IEEE802154, ANY, ANY),),
+    "CAIF": ((CAIF, ANY, ANY),),
+    "ALG": ((ALG, ANY, ANY),),
+    "NFC_RAW": ((NFC, ANY, 0),),
+    "NFC_LLCP": ((NFC, ANY, 1),),
+    "AF_VSOCK": ((VSOCK, ANY, ANY),),
+    "KCM": ((KCM, ANY, ANY),),
+    "QIPCRTR": ((QIPCRTR, ANY, ANY),),
+    "SMC": ((SMC, ANY, ANY),),
+    "XDP": ((XDP, ANY, ANY),),
+    "MCTP": ((MCTP, ANY, ANY),),
+}
+"""What a name in /proc/net/protocols says to be registered."""
+
+
+def told(protocols: Iterable[str], netlink: Iterable[int], modules: Iterable[str]) -> frozenset[tuple[int, int, int]]:
+    """What a kernel has registered, from its own tables.
+
+    Args:
+        protocols: the names in /proc/net/protocols.
+        netlink: the protocols of the kernel's own sockets in /proc/net/netlink.
+        modules: those that are loaded, for mISDN, which no table names.
+    """
+    found = {row for name in protocols for row in IN_PROC.get(name, ())}
+    found |= {(NETLINK, ANY, proto) for proto in netlink}
+    if "mISDN_core" in modules:
+        found.add((ISDN, ANY, ANY))
+    return frozenset(found)
+
+
+_GENERAL = tuple(rule for rule in CHECKS if rule.family == ANY)
+_OF_FAMILY = {family: (*_GENERAL, *(r for r in CHECKS if r.family == family)) for family in CREATE}
+
+
+def checks(ask: Ask) -> list[tuple[Rule, Fact]]:
+    """The checks that could refuse these numbers, in order, each with what it looks at; after a ``NEVER`` comes none."""
+    found = []
+    for rule in _OF_FAMILY.get(ask.maker, _GENERAL):
+        fact = rule.needs(ask)
+        if fact is not None:
+            found.append((rule, fact))
+            if fact is NEVER:
+                break
+    return found
+
+
+def predict(family: int, type: int, proto: int, world: World) -> Rule | None:
+    """The check that refuses a socket on Linux, or None: it is made."""
+    for rule, fact in checks(Ask(family, type, proto, "", "linux")):
+        if not world.holds(fact):
+            return rule
+    return None
+
+
+SMALL = 32
+"""Where protocols register by number alone, the numbers below this one are looked at one by one: so large is Netlink's table."""
+
+
+def alike(fact: Fact) -> Fact:
+    """The same for all protocols that Linux has no code for: a kernel has none of them, or it is one that we do not know."""
+    if fact.what != "registered" or fact.proto == ANY or (fact.type == ANY and fact.proto < SMALL):
+        return fact
+    for row in KNOWN:
+        if row.family == fact.family and row.proto == fact.proto and fact.type in (row.type, ANY):
+            return fact
+    return fact._replace(proto=UNKNOWN)
+
+
+EDGES = sorted(
+    {*range(SMALL + 1), 256, PROTOCOLS_END, 0xCC, 0xCD, 0xCE, 0xCF, 0xD0}
+    | {number for row in KNOWN if row.proto != ANY for number in (row.proto, row.proto + 1)}
+)
+"""Protocols at which some check or some row of ``KNOWN`` may begin to think otherwise: between two of them all are alike."""
 
 
 def _not_linux(source: str, privilege: str) -> tuple[Rule, ...]:
@@ -863,7 +1126,7 @@ def _not_linux(source: str, privilege: str) -> tuple[Rule, ...]:
             "protocol within type",
             ("EPROTOTYPE",),
             source,
-            _always,
+            _never(_always),
             lambda ask: f"{_combination(ask)}: the family has this protocol, but for another type",
             lambda ask: f"another type, or proto 0 for the usual protocol of {_type(ask.type)}",
         ),
@@ -878,7 +1141,7 @@ def _not_linux(source: str, privilege: str) -> tuple[Rule, ...]:
             "privilege",
             ("EPERM", "EACCES"),
             source,
-            lambda ask: ask.base == RAW,
+            _never(lambda ask: ask.base == RAW),
             lambda ask: f"{_combination(ask)}: raw sockets are for {privilege} only",
             lambda ask: f"run as {privilege}",
         ),
@@ -929,7 +1192,9 @@ def why(family: int, type: int, proto: int, errno_name: str | None, platform: st
     ask = Ask(family, type, proto, canonical(errno_name), platform)
     for rule in RULES if platform == "linux" else ELSEWHERE.get(platform, _OTHERS):
         if ask.errno_name in rule.errnos and rule.applies(ask):
-            return Explanation(rule.name, rule.source, rule.explain(ask), rule.try_next(ask), _elsewhere(ask))
+            return Explanation(
+                rule.name, rule.source, rule.explain(ask), rule.try_next(ask), _elsewhere(ask), rule.module(ask)
+            )
     return None
 
 

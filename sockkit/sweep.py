@@ -1,4 +1,13 @@
-"""Asks the kernel for a whole space of sockets: ``sweep`` fills a ``Matrix``.
+"""Asks the kernel for a whole space of sockets: ``sweep`` fills a ``Matrix``, and asks for no more than it must.
+
+How it knows without asking. The checks of ``rules`` say what each combination's answer hangs on: the numbers alone, and then facts such
+as "AF_CAN is registered" or "this caller has CAP_NET_RAW". Combinations of one family for which all of that is the same are a
+*class*: one of it is asked, and the others are answered as it was. An answer also teaches: EAFNOSUPPORT for one combination of AF_CAN
+says that the family is not registered, so none of its other classes needs to be asked.
+
+Why to believe it. Of what was inferred, a random hundredth is asked after all; where one answer differs (a filter, a security module, a
+kernel that we do not know), its whole family is asked. Asking may load modules, and then answers change: passes are made until one
+loads nothing, and the last one's answers count.
 
 One descriptor is open at a time, and none is left, whatever happens. ``KeyboardInterrupt`` ends a sweep early and leaves what was
 found, ``complete`` being False.
@@ -9,14 +18,16 @@ from __future__ import annotations
 import errno
 import os
 import platform
+import random
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from sockkit import rules, syscalls
+from sockkit import names, rules, syscalls
 from sockkit.errors import SystemRefusal, errno_name
 from sockkit.events import Env, Progress
-from sockkit.matrix import OK, Answer, Got, Matrix, Space
+from sockkit.matrix import OK, Answer, Got, Matrix, Row, Space
 
 BEAT = 0.1
 """Seconds between two tidings of progress."""
@@ -24,14 +35,24 @@ OURS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS))
 """Errnos that say something about this process or machine at this moment, and nothing about the combination."""
 
 
+SAMPLE = 100
+"""One in so many inferred cells is asked after all."""
+PASSES = 4
+"""Passes at most, should each of them load a module."""
+SAME = -1
+"""In what a class got: the protocol that was asked for, whichever it is."""
+
+
 class Wishes(NamedTuple):
     """How to ask.
 
     Attributes:
         exhaustive: ask for every cell, infer none.
+        load: may asking make the kernel load modules; if not, what might load one is left unasked.
     """
 
     exhaustive: bool = False
+    load: bool = True
 
 
 def modules() -> frozenset[str] | None:
@@ -149,42 +170,316 @@ class Asker:
         return answer
 
 
-def sweep(space: Space, env: Env, wishes: Wishes | None = None) -> Matrix:
+class Group(NamedTuple):
+    """Combinations of one family that are answered alike, whatever the kernel has and the caller may.
+
+    Attributes:
+        checks: what could refuse them, in the kernel's order.
+        cells: (type, first index, end index) into the space's protocols.
+    """
+
+    checks: tuple[tuple[rules.Rule, rules.Fact], ...]
+    cells: list[tuple[int, int, int]]
+
+
+def groups(space: Space, family: int) -> list[Group]:
+    """The classes of a family within a space: those that may load a module of their own first, so that what they bring is there."""
+    found: dict[object, Group] = {}
+    stretches = list(_stretches(space.protos))
+    for type in space.types:
+        base = type & rules.TYPE_MASK
+        for begin, end in stretches:
+            proto = space.protos[begin]
+            checks = rules.checks(rules.Ask(family, type, proto, "", "linux"))
+            facts = tuple(rules.alike(fact) for _, fact in checks)
+            key: object = facts, len(checks) and checks[-1][0]
+            if rules.NEVER not in facts:  # it may be made: then what it becomes depends on its numbers too
+                row = rules.known(family, base, proto)
+                key = key, type, proto == 0, proto if row is not None and row.proto != rules.ANY else None
+            group = found.get(key)
+            if group is None:
+                group = found[key] = Group(tuple(zip((rule for rule, _ in checks), facts, strict=True)), [])
+            group.cells.append((type, begin, end))
+    return sorted(found.values(), key=lambda group: -sum(fact.proto >= 0 for _, fact in group.checks))
+
+
+def _stretches(protos: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """(begin, end) of neighbours between which no check can tell a difference."""
+    begin = 0
+    for i in range(1, len(protos)):
+        if protos[i] != protos[i - 1] + 1 or protos[i] in _EDGES:
+            yield begin, i
+            begin = i
+    if protos:
+        yield begin, len(protos)
+
+
+_EDGES = frozenset(rules.EDGES)
+
+
+def sweep(space: Space, env: Env, wishes: Wishes | None = None, chance: random.Random | None = None) -> Matrix:
     """Ask for a whole space.
+
+    Args:
+        chance: picks what is asked of the inferred.
 
     Raises:
         SystemRefusal: no descriptor or memory is left.
     """
     wishes = wishes or Wishes()
     begun = time.monotonic()
-    before = modules()
+    loaded = modules()
     matrix = Matrix(space, host())
-    ask = Asker(env)
+    work = _Sweep(matrix, env, wishes, chance or random.Random())
     try:
-        _ask_all(matrix, ask, env)
+        work.run()
     except KeyboardInterrupt:
         matrix.complete = False
     after = modules()
     matrix.sweep = {
         "exhaustive": wishes.exhaustive,
-        "asked": ask.asked,
-        "inferred": 0,
+        "asked": work.ask.asked,
+        "inferred": sum(answer.inferred for row in matrix.rows.values() for answer in row if answer is not None),
+        "changed": sum(answer.changed for row in matrix.rows.values() for answer in row if answer is not None),
+        "passes": work.passes,
+        "checked": work.checked,
+        "distrusted": sorted(work.distrusted),
+        "left": work.left,
         "seconds": round(time.monotonic() - begun, 3),
-        "modules": None if before is None or after is None else sorted(after - before),
+        "modules": None if loaded is None or after is None else sorted(after - loaded),
     }
     return matrix
 
 
-def _ask_all(matrix: Matrix, ask: Asker, env: Env) -> None:
-    space = matrix.space
-    total, done, beat = len(space.families) * len(space.types) * len(space.protos), 0, 0.0
-    for family in space.families:
-        for type in space.types:
-            row = matrix.row(family, type)
-            for i, proto in enumerate(space.protos):
-                row[i] = ask(family, type, proto)
-            done += len(space.protos)
-            now = env.clock()
-            if now - beat >= BEAT or done == total:
-                beat = now
-                env.observer(Progress(now, done, total, f"family {family}"))
+class _Sweep:
+    """The state of one sweep.
+
+    Attributes:
+        distrusted: families for which nothing is inferred any more: an answer was not what the rules say.
+        checked: how many of the inferred were asked after all.
+        left: how many cells were not asked, since that might load a module.
+    """
+
+    def __init__(self, matrix: Matrix, env: Env, wishes: Wishes, chance: random.Random) -> None:
+        self.matrix = matrix
+        self.env = env
+        self.ask = Asker(env)
+        self.distrusted: set[int] = set()
+        self.checked = 0
+        self.left = 0
+        self.passes = 0
+        self._exhaustive = wishes.exhaustive or sys.platform not in ("linux", "android")
+        self._present = None if wishes.load else present()
+        self._chance = chance
+        self._before: dict[tuple[int, int], Row] = {}
+        self._beat = 0.0
+        self._size = len(matrix.space.types) * len(matrix.space.protos)
+        self._total = self._size * len(matrix.space.families)
+        self._done = 0
+        self._inferred: dict[Answer, Answer] = {}
+        """An answer to the same one, marked as inferred."""
+
+    def run(self) -> None:
+        """Passes until one loads nothing, then the check; where that finds or loads something, again."""
+        while True:
+            loaded = modules()
+            self._pass()
+            self.passes += 1
+            if modules() != loaded and self.passes < PASSES:
+                continue
+            wrong = self._check()
+            self.distrusted |= wrong
+            if self.passes >= PASSES or (not wrong and modules() == loaded):
+                break
+        self._tell(self._total, "")
+
+    def _pass(self) -> None:
+        matrix, self.left = self.matrix, 0
+        before, matrix.rows = matrix.rows, {}
+        for i, family in enumerate(matrix.space.families):
+            self._done = i * self._size
+            self._tell(self._done, family)
+            try:
+                if self._exhaustive or family in self.distrusted:
+                    self._ask_all(family)
+                else:
+                    self._infer(family)
+            finally:
+                self._mark_changes(family, before)
+        matrix.rows = {key: matrix.rows[key] for key in sorted(matrix.rows, key=self._order)}
+
+    def _order(self, key: tuple[int, int]) -> tuple[int, int]:
+        space = self.matrix.space
+        return space.families.index(key[0]), space.types.index(key[1])
+
+    def _mark_changes(self, family: int, before: dict[tuple[int, int], Row]) -> None:
+        """What an earlier pass was answered otherwise. An interrupted pass leaves the earlier answers where it did not come."""
+        for type in self.matrix.space.types:
+            old = before.get((family, type))
+            if old is None:
+                continue
+            row = self.matrix.row(family, type)
+            for i, (was, now) in enumerate(zip(old, row, strict=True)):
+                if now is None:
+                    row[i] = was
+                elif was is not None and (was.changed or was.same != now.same):
+                    row[i] = now._replace(changed=True)
+
+    def _tell(self, done: int, what: object) -> None:
+        now = self.env.clock()
+        if now - self._beat >= BEAT or done == self._total:
+            self._beat = now
+            name = names.FAMILIES.name(what) if isinstance(what, int) else None
+            self.env.observer(Progress(now, done, self._total, name or str(what)))
+
+    def _ask_all(self, family: int) -> None:
+        done = self._done
+        protos = self.matrix.space.protos
+        present = self._present
+        for type in self.matrix.space.types:
+            row = self.matrix.row(family, type)
+            for i, proto in enumerate(protos):
+                if present is not None and not present.safe(family, type, proto):
+                    self.left += 1
+                    continue
+                row[i] = self.ask(family, type, proto)
+                if not i & 15:
+                    self._tell(done + i, family)
+            done += len(protos)
+
+    def _infer(self, family: int) -> None:
+        """One of each class, unless what is known already decides it."""
+        known: dict[rules.Fact, tuple[bool, Answer | None]] = {}
+        for group in groups(self.matrix.space, family):
+            answer = next(
+                (
+                    refusal
+                    for _, fact in group.checks
+                    for holds, refusal in (known.get(fact, (True, None)),)
+                    if not holds
+                ),
+                None,
+            )
+            asked = None
+            if answer is None:
+                asked = self._representative(family, group)
+                if asked is None:
+                    self.left += sum(end - begin for _, begin, end in group.cells)
+                    continue
+                type, i = asked
+                proto = self.matrix.space.protos[i]
+                answer = self.ask(family, type, proto)
+                if not self._learn(family, group, answer, known):
+                    self.distrusted.add(family)
+                    return self._ask_all(family)
+                self.matrix.row(family, type)[i] = answer
+                if answer.got is not None and answer.got[2] == proto and proto:
+                    answer = answer._replace(got=(*answer.got[:2], SAME))
+            self._fill(family, group, answer, asked)
+        return None
+
+    def _representative(self, family: int, group: Group) -> tuple[int, int] | None:
+        """The one cell of a class that is asked: the first that may be."""
+        for type, begin, _ in group.cells:
+            if self._present is None or self._present.safe(family, type, self.matrix.space.protos[begin]):
+                return type, begin
+        return None
+
+    def _learn(
+        self, family: int, group: Group, answer: Answer, known: dict[rules.Fact, tuple[bool, Answer | None]]
+    ) -> bool:
+        """What an answer says of the facts. False if the rules cannot explain it."""
+        if answer.ok:
+            if any(fact is rules.NEVER for _, fact in group.checks):
+                return False
+            known.update(dict.fromkeys((fact for _, fact in group.checks), (True, None)))
+            return family in rules.CREATE
+        refusing = [i for i, (rule, _) in enumerate(group.checks) if answer.outcome in rule.errnos]
+        if not refusing:
+            return False
+        if len(refusing) == 1:
+            last = refusing[0]
+            known.update(dict.fromkeys((fact for _, fact in group.checks[:last]), (True, None)))
+            if group.checks[last][1] is not rules.NEVER:
+                known[group.checks[last][1]] = (False, answer)
+        return True
+
+    def _fill(self, family: int, group: Group, answer: Answer, asked: tuple[int, int] | None) -> None:
+        """Answer the whole class as the one that was asked."""
+        same = answer.got is not None and answer.got[2] == SAME
+        whole = self._inferred.get(answer)
+        if whole is None:
+            whole = self._inferred[answer] = answer._replace(inferred=True)
+        for type, begin, end in group.cells:
+            row = self.matrix.row(family, type)
+            if same:
+                domain, kind, _ = answer.got or (None, None, None)
+                for i in range(begin, end):
+                    row[i] = Answer(answer.outcome, (domain, kind, self.matrix.space.protos[i]), True)
+            elif asked is None or asked[0] != type:
+                row[begin:end] = [whole] * (end - begin)
+            else:
+                kept = asked[1]
+                for i in range(begin, end):
+                    if i != kept:
+                        row[i] = whole
+
+    def _check(self) -> set[int]:
+        """Ask a random hundredth of the inferred; the families of those that were answered otherwise."""
+        inferred = [
+            (family, type, i)
+            for (family, type), row in self.matrix.rows.items()
+            for i, answer in enumerate(row)
+            if answer is not None and answer.inferred
+        ]
+        if not inferred:
+            return set()
+        protos = self.matrix.space.protos
+        wrong = set()
+        sample = self._chance.sample(inferred, -(-len(inferred) // SAMPLE))
+        for family, type, i in sorted(sample):
+            if family in wrong or (self._present is not None and not self._present.safe(family, type, protos[i])):
+                continue
+            self._tell(self._total - 1, "asking again")
+            believed = self.matrix.rows[family, type][i]
+            self.checked += 1
+            if believed is None or self.ask(family, type, protos[i]).same != believed.same:
+                wrong.add(family)
+        return wrong
+
+
+# ---- what is there already
+
+
+class Present:
+    """What can be asked for without making the kernel look for a module.
+
+    From /proc/net/protocols, /proc/modules and what every kernel with sockets has.
+    """
+
+    def __init__(self, world: rules.World) -> None:
+        self._world = world
+
+    def safe(self, family: int, type: int, proto: int) -> bool:
+        """Nothing that this combination hangs on is missing, as far as it can be told."""
+        return all(
+            self._world.holds(fact) or rule.module(ask) is None
+            for ask in (rules.Ask(family, type, proto, "", "linux"),)
+            for rule, fact in rules.checks(ask)
+        )
+
+
+def present() -> Present | None:
+    """See ``Present``; None where the kernel cannot load modules, so that asking is always safe."""
+    loaded = modules()
+    if loaded is None or _read("/proc/sys/kernel/modprobe") == "":
+        return None
+    return Present(rules.World(registered(), ()))
+
+
+def registered() -> frozenset[tuple[int, int, int]]:
+    """What the kernel's tables tell to be registered: /proc/net/protocols, /proc/net/netlink, /proc/modules."""
+    protocols = [line.split()[0] for line in (_read("/proc/net/protocols") or "").splitlines()[1:]]
+    netlink = [line.split()[:3] for line in (_read("/proc/net/netlink") or "").splitlines()[1:]]
+    own = [int(row[1]) for row in netlink if row[2] == "0"]  # of the kernel itself: port 0
+    return rules.told(protocols, own, modules() or ())
