@@ -11,8 +11,8 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby, pairwise
 from typing import NamedTuple
 
 from sockkit import names, rules
@@ -244,18 +244,40 @@ class Matrix:
                 if answer is not None:
                     yield Cell(family, type, proto, answer)
 
+    def stretches(self, family: int, type: int) -> Iterator[tuple[int, int, Answer]]:
+        """(begin, end, answer) into the protocols of one family and type, for neighbours that were answered alike."""
+        begin, last = 0, None
+        place = 0
+        for _, group in groupby(self.rows.get((family, type), ()), id):  # equal answers mostly are one object
+            run = list(group)
+            answer = run[0]
+            if answer != last:
+                if last is not None:
+                    yield begin, place, last
+                begin, last = place, answer
+            place += len(run)
+        if last is not None:
+            yield begin, place, last
+
     def counts(self, family: int, type: int) -> Counter[str]:
         """How many protocols of one family and type had which outcome."""
-        return Counter(answer.outcome for answer in self.rows.get((family, type), ()) if answer is not None)
+        found: Counter[str] = Counter()
+        for begin, end, answer in self.stretches(family, type):
+            found[answer.outcome] += end - begin
+        return found
+
+    def count(self, which: Callable[[Answer], bool]) -> int:
+        """How many cells have such an answer."""
+        return sum(end - begin for key in self.rows for begin, end, answer in self.stretches(*key) if which(answer))
 
     def working(self, family: int) -> list[tuple[int, list[int]]]:
         """The types of a family that work, each with its protocols that do."""
         found = []
         for type in self.space.types:
-            row = self.rows.get((family, type), ())
-            protos = [
-                proto for proto, answer in zip(self.space.protos, row, strict=False) if answer is not None and answer.ok
-            ]
+            protos: list[int] = []
+            for begin, end, answer in self.stretches(family, type):
+                if answer.ok:
+                    protos += self.space.protos[begin:end]
             if protos:
                 found.append((type, protos))
         return found
@@ -263,20 +285,13 @@ class Matrix:
     def runs(self) -> Iterator[tuple[int, int, int, int, Answer]]:
         """(family, type, first protocol, last protocol, answer) for protocols that follow each other, answered alike."""
         protos = self.space.protos
-        for (family, type), row in self.rows.items():
-            begun: int | None = None
-            last: Answer | None = None
-            before = -1
-            for proto, answer in zip(protos, row, strict=True):
-                if begun is not None and (answer is not last and answer != last or proto != before + 1):
-                    if last is not None:
-                        yield family, type, begun, before, last
-                    begun = None
-                if begun is None:
-                    begun, last = proto, answer
-                before = proto
-            if begun is not None and last is not None:
-                yield family, type, begun, before, last
+        straight = len(protos) == protos[-1] - protos[0] + 1 and all(b == a + 1 for a, b in pairwise(protos))
+        for family, type in self.rows:
+            for begin, end, answer in self.stretches(family, type):
+                if straight:
+                    yield family, type, protos[begin], protos[end - 1], answer
+                else:
+                    yield from ((family, type, first, last, answer) for first, last in ranges(protos[begin:end]))
 
 
 # ---- the file
@@ -438,10 +453,9 @@ def load(path: str, *, option: str = "--against") -> Matrix:
     except RecursionError as error:
         raise UsageError(f"{quoted(path)} is no matrix: it is nested too deeply", option=option) from error
     except ValueError as error:
-        at = getattr(error, "pos", None)
         if not data.strip():
             what = "it is empty"
-        elif data.lstrip()[:1] == b"{" and at is not None and at >= len(data.rstrip()) - 1:
+        elif data.lstrip()[:1] == b"{" and data.rstrip()[-1:] != b"}":
             what = f"it ends in the middle, after {len(data)} bytes"
         else:
             what = "it is no JSON"

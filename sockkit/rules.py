@@ -17,7 +17,7 @@ from __future__ import annotations
 import shlex
 import socket
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import NamedTuple
 
 UNIX, INET, AX25, APPLETALK, NETROM, ATMPVC, X25, INET6, ROSE = 1, 2, 3, 5, 6, 8, 9, 10, 11
@@ -298,6 +298,8 @@ SETTINGS = {
     "Bluetooth protocol 8": "the kernel numbers Bluetooth's protocols up to 8 (ISO): Linux 6.0 and later",
 }
 """Facts that are neither a registration nor a capability, and what each says."""
+SMALL = 32
+"""Where protocols register by number alone, the numbers below this one are looked at one by one: so large is Netlink's table."""
 UNKNOWN = -2
 """In facts made alike by ``alike``: a protocol that Linux has no code for."""
 
@@ -319,6 +321,8 @@ class Rule(NamedTuple):
     """What the kernel asks modprobe for before it refuses: ``net-pf-29``."""
     family: int = ANY
     """Whose check it is; ``ANY``: of socket(2) itself."""
+    edges: tuple[int, ...] = ()
+    """Protocols from which on it thinks otherwise, beside 0 and those of the family's rows in ``KNOWN``."""
 
     def applies(self, ask: Ask) -> bool:
         """Could this be the check that answered, for these numbers."""
@@ -487,6 +491,7 @@ def _range_check(family: int, end: int, errno_name: str = "EINVAL", unless: str 
         lambda ask: f"proto {ask.proto}: {_family(ask.maker)} numbers its protocols from 0 to {end - 1}",
         lambda ask: (None if family in (INET, INET6) else _try_proto(ask)) or f"a protocol from 0 to {end - 1}",
         family=family,
+        edges=(end,),
     )
 
 
@@ -545,6 +550,7 @@ def _registered_check(family: int, alias: str, needs: Callable[[Ask], Fact] = _r
         try_next,
         lambda ask: alias.format(proto=ask.proto),
         family,
+        tuple(range(SMALL + 1)),
     )
 
 
@@ -845,6 +851,7 @@ CHECKS: tuple[Rule, ...] = (
         ),
         lambda ask: "another protocol: 0 becomes AX25_P_TEXT (240)",
         family=AX25,
+        edges=(1, 2, 8, 9, 0xCC, 0xCE, 0xCF, 0xD0),
     ),
     _capability(AX25, "CAP_NET_RAW", lambda ask: ask.base == RAW),
     _type_check(APPLETALK),
@@ -1097,10 +1104,6 @@ def predict(family: int, type: int, proto: int, world: World) -> Rule | None:
     return None
 
 
-SMALL = 32
-"""Where protocols register by number alone, the numbers below this one are looked at one by one: so large is Netlink's table."""
-
-
 def alike(fact: Fact) -> Fact:
     """The same for all protocols that Linux has no code for: a kernel has none of them, or it is one that we do not know."""
     if fact.what != "registered" or fact.proto == ANY or (fact.type == ANY and fact.proto < SMALL):
@@ -1111,11 +1114,17 @@ def alike(fact: Fact) -> Fact:
     return fact._replace(proto=UNKNOWN)
 
 
-EDGES = sorted(
-    {*range(SMALL + 1), 256, PROTOCOLS_END, 0xCC, 0xCD, 0xCE, 0xCF, 0xD0}
-    | {number for row in KNOWN if row.proto != ANY for number in (row.proto, row.proto + 1)}
-)
-"""Protocols at which some check or some row of ``KNOWN`` may begin to think otherwise: between two of them all are alike."""
+def edges(family: int) -> frozenset[int]:
+    """Protocols at which some check of a family, or some row of ``KNOWN``, may begin to think otherwise: between two all are alike."""
+    made_by = (family, PACKET) if family == INET else (family,)
+    found = {0, 1}
+    for row in KNOWN:
+        if row.family in made_by and row.proto != ANY:
+            found |= {row.proto, row.proto + 1}
+    for rule in CHECKS:
+        if rule.family in made_by:
+            found.update(rule.edges)
+    return frozenset(found)
 
 
 def _not_linux(source: str, privilege: str) -> tuple[Rule, ...]:
@@ -1181,8 +1190,18 @@ def _elsewhere(ask: Ask) -> str | None:
     return None
 
 
-def why(family: int, type: int, proto: int, errno_name: str | None, platform: str = sys.platform) -> Explanation | None:
+def why(
+    family: int,
+    type: int,
+    proto: int,
+    errno_name: str | None,
+    platform: str = sys.platform,
+    allowed: Container[str] = (),
+) -> Explanation | None:
     """Which check refused this socket: the first row of the platform's table whose errno and numbers fit.
+
+    Args:
+        allowed: what the caller is known to have, capabilities and ``SETTINGS``: checks that look at these did not refuse.
 
     Returns None without an errno, or for one that socket(2) is not known to give.
     """
@@ -1191,7 +1210,10 @@ def why(family: int, type: int, proto: int, errno_name: str | None, platform: st
     platform = "linux" if platform == "android" else platform
     ask = Ask(family, type, proto, canonical(errno_name), platform)
     for rule in RULES if platform == "linux" else ELSEWHERE.get(platform, _OTHERS):
-        if ask.errno_name in rule.errnos and rule.applies(ask):
+        if ask.errno_name not in rule.errnos or rule.family not in (ANY, ask.maker):
+            continue
+        fact = rule.needs(ask)
+        if fact is not None and fact.what not in allowed:
             return Explanation(
                 rule.name, rule.source, rule.explain(ask), rule.try_next(ask), _elsewhere(ask), rule.module(ask)
             )

@@ -22,6 +22,7 @@ import random
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from sockkit import names, rules, syscalls
@@ -111,6 +112,13 @@ def _container() -> str | None:
     return _read("/run/systemd/container")
 
 
+def _namespace() -> str | None:
+    """``first`` or ``other``: which network namespace this is. Some settings are the machine's, and shown in its first one only."""
+    if not os.path.exists("/proc/sys/net/core"):
+        return None
+    return "first" if os.path.exists("/proc/sys/net/core/dev_weight") else "other"
+
+
 def host() -> dict[str, object]:
     """Who answers: what a difference between two matrices may come from."""
     from sockkit import __version__
@@ -130,6 +138,7 @@ def host() -> dict[str, object]:
         "lsm": _read("/sys/kernel/security/lsm"),
         "confined": _read("/proc/self/attr/current") or None,
         "container": _container(),
+        "netns": _namespace(),
         "python": platform.python_version(),
         "sockkit": __version__,
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -185,7 +194,7 @@ class Group(NamedTuple):
 def groups(space: Space, family: int) -> list[Group]:
     """The classes of a family within a space: those that may load a module of their own first, so that what they bring is there."""
     found: dict[object, Group] = {}
-    stretches = list(_stretches(space.protos))
+    stretches = list(_stretches(space.protos, rules.edges(family)))
     for type in space.types:
         base = type & rules.TYPE_MASK
         for begin, end in stretches:
@@ -203,18 +212,14 @@ def groups(space: Space, family: int) -> list[Group]:
     return sorted(found.values(), key=lambda group: -sum(fact.proto >= 0 for _, fact in group.checks))
 
 
-def _stretches(protos: Sequence[int]) -> Iterator[tuple[int, int]]:
+def _stretches(protos: Sequence[int], edges: frozenset[int]) -> Iterator[tuple[int, int]]:
     """(begin, end) of neighbours between which no check can tell a difference."""
     begin = 0
-    for i in range(1, len(protos)):
-        if protos[i] != protos[i - 1] + 1 or protos[i] in _EDGES:
+    for i, (before, proto) in enumerate(pairwise(protos), 1):
+        if proto in edges or proto != before + 1:
             yield begin, i
             begin = i
-    if protos:
-        yield begin, len(protos)
-
-
-_EDGES = frozenset(rules.EDGES)
+    yield begin, len(protos)
 
 
 def sweep(space: Space, env: Env, wishes: Wishes | None = None, chance: random.Random | None = None) -> Matrix:
@@ -239,8 +244,8 @@ def sweep(space: Space, env: Env, wishes: Wishes | None = None, chance: random.R
     matrix.sweep = {
         "exhaustive": wishes.exhaustive,
         "asked": work.ask.asked,
-        "inferred": sum(answer.inferred for row in matrix.rows.values() for answer in row if answer is not None),
-        "changed": sum(answer.changed for row in matrix.rows.values() for answer in row if answer is not None),
+        "inferred": matrix.count(lambda answer: answer.inferred),
+        "changed": matrix.count(lambda answer: answer.changed),
         "passes": work.passes,
         "checked": work.checked,
         "distrusted": sorted(work.distrusted),
@@ -319,6 +324,8 @@ class _Sweep:
             if old is None:
                 continue
             row = self.matrix.row(family, type)
+            if row == old:  # mostly: and mostly they are the same objects
+                continue
             for i, (was, now) in enumerate(zip(old, row, strict=True)):
                 if now is None:
                     row[i] = was
@@ -426,24 +433,27 @@ class _Sweep:
 
     def _check(self) -> set[int]:
         """Ask a random hundredth of the inferred; the families of those that were answered otherwise."""
-        inferred = [
-            (family, type, i)
-            for (family, type), row in self.matrix.rows.items()
-            for i, answer in enumerate(row)
-            if answer is not None and answer.inferred
-        ]
-        if not inferred:
-            return set()
-        protos = self.matrix.space.protos
-        wrong = set()
-        sample = self._chance.sample(inferred, -(-len(inferred) // SAMPLE))
-        for family, type, i in sorted(sample):
+        rows, protos = list(self.matrix.rows.items()), self.matrix.space.protos
+        wanted = -(-self.matrix.count(lambda answer: answer.inferred) // SAMPLE)
+        places = len(rows) * len(protos)
+        seen: set[int] = set()
+        wrong: set[int] = set()
+        while wanted and len(seen) < places:
+            place = self._chance.randrange(places)
+            if place in seen:
+                continue
+            seen.add(place)
+            (family, type), row = rows[place // len(protos)]
+            i = place % len(protos)
+            believed = row[i]
+            if believed is None or not believed.inferred:
+                continue
+            wanted -= 1
             if family in wrong or (self._present is not None and not self._present.safe(family, type, protos[i])):
                 continue
             self._tell(self._total - 1, "asking again")
-            believed = self.matrix.rows[family, type][i]
             self.checked += 1
-            if believed is None or self.ask(family, type, protos[i]).same != believed.same:
+            if self.ask(family, type, protos[i]).same != believed.same:
                 wrong.add(family)
         return wrong
 

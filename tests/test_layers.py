@@ -20,6 +20,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("names",),
     ("addresses", "families", "relay", "rules", "semantics", "sockopts", "spec"),
     ("matrix",),
+    ("compare",),
     ("libc", "syscalls"),
     ("resolve", "sockdiag", "stdio", "sweep", "systemd"),
     ("procfs",),
@@ -30,6 +31,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("datagrams", "dial"),
     (
         "commands",
+        "commands.against",
         "commands.callsheet",
         "commands.code",
         "commands.endpoint",

@@ -41,7 +41,7 @@ class ProbePlan(Plan):
 
     FIRST: ClassVar[tuple[str, ...]] = (
         *("family", "type", "proto", "fileno"),
-        *("all", "steps", "expect", "code"),
+        *("all", "against", "steps", "expect", "code"),
         *("outputs", "verbose", "json"),
     )
 
@@ -60,6 +60,16 @@ class ProbePlan(Plan):
     )
     all: bool = option("--all", group="space", help="everything that this kernel could know; loads kernel modules")
     exhaustive: bool = option("--exhaustive", group="space", help="ask for every combination, infer none")
+    no_load: bool = option(
+        "--no-load", group="space", help="load no kernel module: ask only for what the kernel's tables say is there"
+    )
+    against: tuple[str, ...] = option(
+        "--against",
+        kind=Kind("FILE"),
+        group="space",
+        multiple=True,
+        help="compare this host with a matrix; given twice: two matrices",
+    )
     steps: tuple[str, ...] = option(
         "--steps",
         kind=Kind("STEP,...", str, _complete_steps),
@@ -442,6 +452,10 @@ def run(plan: ProbePlan, env: Env) -> Exit:
         UsageError: parameters that Python refuses before it asks the kernel.
     """
     space = plan.space()
+    if plan.against:
+        from sockkit.commands import against
+
+        return against.run(plan, env)
     if plan.step_timeout is not None and not plan.steps:
         raise UsageError("it limits the calls of --steps, and there are none", option="--step-timeout")
     if plan.steps:
@@ -452,10 +466,9 @@ def run(plan: ProbePlan, env: Env) -> Exit:
         from sockkit.commands import space as whole
 
         return whole.run(plan, space, env)
-    if plan.exhaustive:
-        raise UsageError(
-            "one combination is asked for anyway: it goes with a list, a range or --all", option="--exhaustive"
-        )
+    for given, name in ((plan.exhaustive, "--exhaustive"), (plan.no_load, "--no-load")):
+        if given:
+            raise UsageError("one combination is asked for anyway: it goes with a list, a range or --all", option=name)
     spec = plan.socket_spec()
     check_count(plan.expect, 1)
     if plan.code:

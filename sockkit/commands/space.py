@@ -115,9 +115,28 @@ def _how(matrix: Matrix) -> Iterator[Row]:
     if not matrix.complete:
         yield Row(("stopped", "before its end: what was found so far is shown"), "error")
     yield Row(("asked", f"{sweep['asked']} times in {sweep['seconds']} s"))
+    if sweep["inferred"]:
+        yield Row(
+            (
+                "inferred",
+                f"{sweep['inferred']} cells from the kernel's rules; {sweep['checked']} of them, picked at random, asked after all",
+            )
+        )
+    distrusted = sweep["distrusted"]
+    if isinstance(distrusted, list) and distrusted:
+        text = " ".join(map(family_name, distrusted))
+        yield Row(("distrusted", f"{text}: answered otherwise than the rules say, so asked for in full"), "changed")
+    if sweep["changed"]:
+        cells = [cell for cell in matrix.cells() if cell.answer.changed]
+        shown = [f"{family_name(c.family)} {bare(names.TYPES, c.type)} {c.proto}" for c in cells[:FEW]]
+        more = ["..."] if len(cells) > FEW else []
+        text = f"{sweep['changed']} cells, once modules were loaded: {', '.join([*shown, *more])}"
+        yield Row(("changed", text), "changed")
+    if sweep["left"]:
+        yield Row(("left", f"{sweep['left']} cells not asked: that might load a module"), "changed")
     loaded = sweep["modules"]
     if isinstance(loaded, list):
-        yield Row(("modules", " ".join(loaded) if loaded else "none was loaded by asking"))
+        yield Row(("modules", f"loaded by asking: {' '.join(loaded)}" if loaded else "none was loaded by asking"))
     else:
         yield Row(("modules", "this kernel has none, or does not tell"), "faint")
 
@@ -151,6 +170,16 @@ def interruptible() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+def ask(plan: ProbePlan, space: Space, env: Env) -> Matrix:
+    """Sweep as the plan says.
+
+    Raises:
+        SystemRefusal: no descriptor or memory is left.
+    """
+    with interruptible():
+        return sweep(space, env, Wishes(plan.exhaustive, not plan.no_load))
+
+
 def run(plan: ProbePlan, space: Space, env: Env) -> Exit:
     """Sweep and report.
 
@@ -163,8 +192,7 @@ def run(plan: ProbePlan, space: Space, env: Env) -> Exit:
 
         code.tell(env, "probe", code.space(space))
         return Exit.OK
-    with interruptible():
-        matrix = sweep(space, env, Wishes(plan.exhaustive))
+    matrix = ask(plan, space, env)
     problem = None if plan.expect is None else of_space(plan.expect, matrix)
     status = conclude(env, report(matrix, env.clock()), plan.expect, problem, ok=True)
     if not matrix.complete:

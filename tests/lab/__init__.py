@@ -153,3 +153,17 @@ def run(*words: str, user: str = "root", timeout: int = TIMEOUT, out: str | os.P
     result = Result(done.returncode, done.stdout, done.stderr)
     assert result.status != 125, result.said
     return result
+
+
+def load_everything() -> None:
+    """In the guest: load every module that it has, and have the kernel ask for none any more."""
+    assert inside()
+    for path in Path("/lib/modules").rglob("*.ko*"):
+        subprocess.run(["modprobe", path.name.partition(".")[0]], stderr=subprocess.DEVNULL, check=False)
+    no_more_modules(True)
+
+
+def no_more_modules(stop: bool) -> None:
+    """In the guest: have the kernel run no modprobe when something is missing, or have it do so again."""
+    assert inside()
+    Path("/proc/sys/kernel/modprobe").write_text("\n" if stop else "/sbin/modprobe\n")
