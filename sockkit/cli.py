@@ -115,8 +115,13 @@ class Verb(click.Command):
             if row.kind is FLAG:
                 params.append(click.Option([*row.names, row.field], is_flag=True, default=False))
             else:
+                alone: dict[str, Any] = (
+                    {} if row.kind.implied is None else {"is_flag": False, "flag_value": row.kind.implied}
+                )
                 params.append(
-                    click.Option([*row.names, row.field], type=Value(row), default=row.default, multiple=row.multiple)
+                    click.Option(
+                        [*row.names, row.field], type=Value(row), default=row.default, multiple=row.multiple, **alone
+                    )
                 )
         self.takes_address = hasattr(plan, "address")
         params.append(click.Argument(["address"], nargs=-1, metavar="ADDRESS"))
@@ -343,6 +348,7 @@ def _run(command: str, plan: Plan, run: Callable[[Any, Env], Exit]) -> Exit:
         getattr(plan, "payload", None),
         getattr(plan, "hex", False),
         getattr(plan, "time", None),
+        getattr(plan, "watch", None) is not None,
     )
     chosen = choose(wish, surroundings(1, 2, stdio.same_terminal(1, 2)), monotonic)
     outputs = None

@@ -239,8 +239,34 @@ class Code(NamedTuple):
     text: str
 
 
+class Sample(NamedTuple):
+    """How the sockets that are watched are now."""
+
+    time: float
+    sockets: tuple[object, ...]
+    """One dict a socket: as in the list of ``inspect --all``, with ``id``, rates and TCP's numbers (docs/json.md)."""
+    more: bool
+    """False: it is the last one."""
+
+
+class Changed(NamedTuple):
+    """A socket that is watched is not what it was."""
+
+    time: float
+    id: str
+    """As in ``Sample``."""
+    what: str
+    """``new``, ``gone``, ``state``, ``owner``."""
+    before: str | None
+    after: str | None
+    local: str | None
+    peer: str | None
+
+
 Event = (
-    Report
+    Sample
+    | Changed
+    | Report
     | Code
     | Call
     | Listening

@@ -170,7 +170,7 @@ def _linux(env: Env, query: Query) -> Listing:
         inodes = {record.inode for record in found}
         inodes.add(own)
         strays = [inode for inode in held.by_inode if inode not in inodes and inode not in peers]
-        found += _unlisted(env, strays, held, wanted)
+        found += _unlisted(env, strays, held, wanted, anywhere=query.process is not None)
     unseen = _unseen(found, held, used if everything else None) if query.owners else Unseen()
     return Listing(found, held.by_inode, held.names, peers, unseen, source)
 
@@ -228,8 +228,10 @@ def _pids(process: str) -> list[int]:
     return found
 
 
-def _unlisted(env: Env, inodes: list[int], held: Holders, wanted: Wanted) -> list[HostSocket]:
-    """Sockets that only a descriptor tells of: not bound yet, or of a family that has no list."""
+def _unlisted(
+    env: Env, inodes: list[int], held: Holders, wanted: Wanted, *, anywhere: bool = False
+) -> list[HostSocket]:
+    """Sockets that only a descriptor tells of: not bound yet, of a family without a list, or (``anywhere``) elsewhere."""
     here = procfs.network()
     networks: dict[int, str | None] = {}
     found = []
@@ -240,7 +242,7 @@ def _unlisted(env: Env, inodes: list[int], held: Holders, wanted: Wanted) -> lis
             pid = holder.pid
             if pid not in networks:
                 networks[pid] = procfs.network(pid)
-            if networks[pid] != here:
+            if networks[pid] != here and not anywhere:
                 continue  # of another network namespace, as far as can be told: not of this list
             record = describe(env, holder, inode)
             if record is not None:

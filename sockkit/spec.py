@@ -85,11 +85,13 @@ class Kind(NamedTuple):
         metavar: how help calls the value; empty for a flag, which takes none.
         parse: text to value; raises ValueError (or UsageError) with a text that says what would be right.
         complete: the beginning of a value to its possible (value, help) pairs.
+        implied: the value, as typed, of an option that may stand alone; None: it may not.
     """
 
     metavar: str = ""
     parse: Callable[[str], object] = str
     complete: Callable[[str], list[tuple[str, str]]] | None = None
+    implied: str | None = None
 
 
 def _seconds(text: str) -> float:
@@ -99,6 +101,18 @@ def _seconds(text: str) -> float:
         value = -1.0
     if not 0 <= value < 1e9:
         raise UsageError(f"{quoted(text)} is no time: seconds from 0 to 999999999, such as 2 or 0.5")
+    return value
+
+
+def interval(text: str) -> float:
+    """Seconds between two looks.
+
+    Raises:
+        UsageError: no number, or so small that looking would be all that is done.
+    """
+    value = _seconds(text)
+    if value < 0.05:
+        raise UsageError(f"{quoted(text)} is too often: at least 0.05 seconds lie between two looks")
     return value
 
 

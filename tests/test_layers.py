@@ -41,12 +41,13 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "commands.space",
         "commands.steps",
     ),
-    ("commands.connect", "commands.inspect", "commands.serve"),
+    ("commands.connect", "commands.inspect", "commands.other", "commands.serve", "commands.watch"),
     (
         "render",
         "render.capture",
         "render.files",
         "render.hexdump",
+        "render.live",
         "render.ndjson",
         "render.plain",
         "render.raw",
@@ -64,7 +65,7 @@ PUBLIC = "the package itself: loads everything on demand, imports nothing"
 HOMES: dict[str, set[str]] = {
     "click": {"cli"},
     "ctypes": {"libc"},
-    "rich": {"render.terminal"},
+    "rich": {"render.live", "render.terminal"},
     "threading": {"resolve"},
     "subprocess": set(),
     "multiprocessing": set(),

@@ -11,7 +11,7 @@ from sockkit.commands.endpoint import apply_settings, creation_hint, hint
 from sockkit.commands.probe import call_text, decoded_repr, full, label, numbers
 from sockkit.errors import Exit, SystemRefusal, UsageError, errno_name
 from sockkit.events import Env, Report, Row, Section
-from sockkit.spec import PORT, SETTING, Kind, Plan, SocketSpec, number, option
+from sockkit.spec import PORT, SETTING, Kind, Plan, SocketSpec, interval, number, option
 from sockkit.syscalls import Identity
 
 
@@ -51,6 +51,13 @@ class InspectPlan(Plan):
     netns: str | None = option(
         "--netns", kind=Kind("NAME"), group="host", help="in a network namespace: its name, a path or a PID"
     )
+    watch: float | None = option(
+        "--watch",
+        kind=Kind("[SECONDS]", interval, implied="1"),
+        group="host",
+        help="look again every second, or as often as said, until Ctrl-C",
+    )
+    count: int | None = option("--count", kind=number("N", 1, 10**9), group="host", help="--watch: N looks, then end")
     no_owners: bool = option("--no-owners", group="host", help="not who has it, nor what no list has: faster")
 
 
@@ -360,11 +367,23 @@ def run(plan: InspectPlan, env: Env) -> Exit:
     Raises:
         UsageError: parameters that cannot be. SystemRefusal: no such socket.
     """
+    if plan.watch is not None:
+        from sockkit.commands import watch
+
+        return watch.run(plan, env)
+    if plan.count is not None:
+        raise UsageError("it counts the looks of --watch", option="--count")
     filters = [name for name in FILTERS if getattr(plan, name)]
     if plan.all or filters or plan.pid is not None:
-        from sockkit.commands import listing
+        if plan.settings:
+            raise UsageError(
+                "looking does not touch: --set is for new sockets, not for those of others", option="--set"
+            )
+        if plan.fileno is not None and plan.pid is None:
+            raise UsageError("it is one descriptor of ours: with --pid PID one of another process", option="--fileno")
+        from sockkit.commands import listing, other
 
-        return listing.run(plan, env)
+        return listing.run(plan, env) if plan.fileno is None else other.run(plan, env)
     spec = plan.socket_spec()
     if spec.fileno is not None and plan.settings:
         raise UsageError("looking does not touch: --set is for new sockets, not with --fileno", option="--set")

@@ -9,7 +9,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from sockkit import machine, names, procfs
-from sockkit.errors import Exit, SystemRefusal
+from sockkit.errors import Exit, SystemRefusal, UsageError
 from sockkit.events import Env, Items, Report, Row, Section
 from sockkit.machine import Listing, Query, Unseen
 from sockkit.procfs import Holder
@@ -55,12 +55,23 @@ def run(plan: InspectPlan, env: Env) -> Exit:
     collecting = gc.isenabled()
     gc.disable()
     try:
-        with machine.in_network(plan.netns):
+        with machine.in_network(plan.netns or network_of(plan.pid)):
             env.observer(report(machine.listing(env, asked), env.clock(), of=plan.pid))
     finally:
         if collecting:
             gc.enable()
     return Exit.OK
+
+
+def network_of(pid: int | None) -> str | None:
+    """Where a process's sockets are listed: its own network namespace, if that is another one and we may enter it."""
+    if pid is None or not machine.LINUX or procfs.network(pid) in (None, procfs.network()):
+        return None
+    try:
+        with machine.in_network(str(pid)):
+            return str(pid)
+    except (SystemRefusal, UsageError):
+        return None
 
 
 def check_process(pid: int) -> None:

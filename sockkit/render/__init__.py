@@ -65,6 +65,7 @@ class Wish(NamedTuple):
         hex: a hex dump of all that passes.
         time: ``relative``, ``absolute`` or ``delta``; None: relative, where there are times.
         payload: how JSON tells what passed: ``text``, ``base64``, ``none``; None: not in the story, whole in a recording.
+        watch: ``Sample`` and ``Changed`` are the report: a live view, or lines of JSON on stdout.
     """
 
     command: str
@@ -75,10 +76,25 @@ class Wish(NamedTuple):
     payload: str | None = None
     hex: bool = False
     time: str | None = None
+    watch: bool = False
 
 
 def choose(wish: Wish, output: Output, clock: Callable[[], float]) -> Chosen:
     """The renderer for these surroundings (docs/output.md has the table)."""
+    chosen = _choose(wish, output, clock)
+    if not wish.watch:
+        return chosen
+    if not wish.json and os.isatty(output.stdout) and os.environ.get("TERM") != "dumb":
+        from sockkit.render.live import Live
+
+        live = Live(chosen.observer, output, chosen.close)
+        return chosen._replace(observer=live, close=live.close)
+    from sockkit.render.ndjson import Samples
+
+    return chosen._replace(observer=Samples(chosen.observer, output, clock))
+
+
+def _choose(wish: Wish, output: Output, clock: Callable[[], float]) -> Chosen:
     interest = Interest.STATE
     if wish.verbose:
         interest |= Interest.CALLS

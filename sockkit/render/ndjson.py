@@ -10,6 +10,7 @@ from enum import Enum
 from sockkit.errors import SockkitError, UsageError, errno_name
 from sockkit.events import (
     Call,
+    Changed,
     Code,
     Data,
     Event,
@@ -19,9 +20,11 @@ from sockkit.events import (
     Level,
     Lost,
     Note,
+    Observer,
     Opened,
     Progress,
     Report,
+    Sample,
     Urgent,
 )
 from sockkit.render import WHOLE, Output, Wish
@@ -176,6 +179,22 @@ class Ndjson:
         if self._wish.quiet and not important:
             return
         self._stderr.write(self._lines(event), droppable=isinstance(event, (Data, Call)))
+
+
+class Samples:
+    """What ``inspect --watch`` sees, on stdout; everything else is the story's."""
+
+    def __init__(self, story: Observer, output: Output, clock: Callable[[], float]) -> None:
+        self._story = story
+        self._output = output
+        self._lines = Lines("none", clock)
+
+    def __call__(self, event: Event) -> None:
+        """Observe."""
+        if isinstance(event, (Sample, Changed)):
+            write(self._output.stdout, self._lines(event))
+        else:
+            self._story(event)
 
 
 class Record:

@@ -13,6 +13,7 @@ from sockkit.errors import describe
 from sockkit.events import (
     Attempt,
     Call,
+    Changed,
     Closed,
     Code,
     Data,
@@ -27,6 +28,7 @@ from sockkit.events import (
     Opened,
     Progress,
     Report,
+    Sample,
     Side,
     Totals,
     Urgent,
@@ -110,7 +112,7 @@ ROOM = Room()
 
 def lines(event: Event, room: Room = ROOM) -> list[Line]:
     """An event as lines: none for a report, a program, or how far it is; two for a failure with a hint."""
-    if isinstance(event, (Report, Code, Progress)):
+    if isinstance(event, (Report, Code, Progress, Sample, Changed)):
         return []
     found = _WORDS[type(event)](event, room)
     return [
