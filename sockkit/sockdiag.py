@@ -336,7 +336,7 @@ def matches(record: HostSocket, wanted: Wanted) -> bool:
         and (wanted.families is None or record.family in wanted.families)
         and (wanted.type is None or record.type == wanted.type)
         and (wanted.proto is None or record.proto == wanted.proto)
-        and bool(record.state is None or wanted.states >> record.state & 1)
+        and bool(wanted.states >> (CLOSE if record.state is None else record.state) & 1)
     )
 
 

@@ -14,7 +14,7 @@ from sockkit import machine, names, procfs, sockopts, syscalls
 from sockkit.commands import inspect as one
 from sockkit.commands import listing
 from sockkit.commands.probe import numbers
-from sockkit.errors import Exit, SystemRefusal, describe
+from sockkit.errors import Exit, SystemRefusal, UsageError, describe
 from sockkit.events import Env, Report, Row, Section
 from sockkit.machine import Listing, Query
 from sockkit.sockdiag import LISTEN, HostSocket, Wanted
@@ -61,6 +61,7 @@ def look(pid: int, fd: int, env: Env, options: str = "all") -> Other:
         SystemRefusal: no such process, no such descriptor, no socket, or nothing of it is for us to see.
     """
     operation = f"inspect fd {fd} of process {pid}"
+    check_fileno(fd)
     listing.check_process(pid)
     try:
         link = procfs.descriptor(pid, fd)
@@ -84,12 +85,19 @@ def look(pid: int, fd: int, env: Env, options: str = "all") -> Other:
         if error.errno in (errno.ESRCH, errno.EBADF, errno.ENOTSOCK):  # it was there a moment ago
             raise SystemRefusal(operation, error, hint="it was closed while we looked") from error
     protocol, flags = procfs.protocol_name(pid, fd), procfs.flags(pid, fd)
-    found = machine.listing(env, Query(Wanted(inodes={inode}, details=True)))
+    with machine.in_network(listing.network_of(pid)):
+        found = machine.listing(env, Query(Wanted(inodes={inode}, details=True)))
     records = [record for record in found.sockets if record.inode == inode]
     # A listener of MPTCP is a TCP socket within one: the outer one is what the process has.
     record = max(records, key=lambda each: each.proto or 0) if records else None
     name = procfs.command(pid) or "?"
     return Other(pid, fd, name, inode, protocol, flags, seen, refused, record, found)
+
+
+def check_fileno(fd: int) -> None:
+    """Raises UsageError for a number that no descriptor can have."""
+    if not 0 <= fd <= syscalls.LARGEST:
+        raise UsageError(f"{fd} is no file descriptor: 0 to {syscalls.LARGEST} can be", option="--fileno")
 
 
 def _descriptors(pid: int) -> list[int]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sockkit import machine, procfs, sockopts
 from sockkit.commands import listing
+from sockkit.commands.other import check_fileno
 from sockkit.errors import Exit, Signalled, SystemRefusal, UsageError
 from sockkit.events import Changed, Env, Sample
 from sockkit.loop import Loop
@@ -186,12 +187,12 @@ def inode_of(pid: int | None, fd: int) -> int:
     import stat
 
     operation = f"watch fd {fd}" + ("" if pid is None else f" of process {pid}")
+    check_fileno(fd)
     if pid is None:
         try:
             status = os.fstat(fd)
-        except (OSError, OverflowError) as error:
-            refusal = error if isinstance(error, OSError) else OSError(errno.EBADF, os.strerror(errno.EBADF))
-            raise SystemRefusal(operation, refusal) from error
+        except OSError as error:
+            raise SystemRefusal(operation, error) from error
         if not stat.S_ISSOCK(status.st_mode):
             raise SystemRefusal(operation, OSError(errno.ENOTSOCK, os.strerror(errno.ENOTSOCK)))
         return status.st_ino
