@@ -332,7 +332,7 @@ def test_many_sockets_fit_the_screen() -> None:
         watch = Watch(env, Query(Wanted(details=True), str(os.getpid()), False))
         sockets = sampled(watch, told)
         console = Console(width=80, height=24, file=io.StringIO(), force_terminal=True, color_system=None)
-        live = Live(lambda event: None, Output(1, 2, True, True, True, True), console)
+        live = Live(lambda event: None, Output(1, 2, True, True, True, True), console=console)
         live.remember(sockets)
         with console.capture() as capture:
             console.print(live.picture(sockets))
