@@ -73,11 +73,11 @@ IMPORT = HIDE + f"import importlib\nfor module in {MODULES!r}:\n    importlib.im
 COMMAND = HIDE + 'sys.argv[0] = "sockkit"\nrunpy.run_module("sockkit", run_name="__main__", alter_sys=True)\n'
 
 
-def python(code: str, hidden: dict[str, Any], *args: str) -> tuple[int, str, str]:
+def python(code: str, hidden: dict[str, Any], *args: str, timeout: float = TIMEOUT) -> tuple[int, str, str]:
     """Status, stdout and stderr of Python without those names."""
     environment = {**ENVIRONMENT, "HIDE": json.dumps(hidden)}
     command = [sys.executable, "-W", "error", "-c", code, *args]
-    done = subprocess.run(command, capture_output=True, env=environment, timeout=TIMEOUT, check=False)
+    done = subprocess.run(command, capture_output=True, env=environment, timeout=timeout, check=False)
     for word in FORBIDDEN:
         assert word not in done.stderr, done.stderr.decode()
     return done.returncode, done.stdout.decode(), done.stderr.decode()
@@ -109,13 +109,15 @@ for names in json.loads(sys.argv[1]):
 sys.exit(missing > 0)
 """
     # What costs is to import click and rich anew in each: they do not look at socket's constants.
-    code = "import click, rich.console, rich.table, argparse\n" + code
+    code = "import click, rich.console, rich.live, rich.table, argparse\n" + code
     text = " ".join(path.read_text() for path in PACKAGE.glob("**/*.py"))
     words = set(re.findall(r"\w+", text))
     named = [name for name in OPTIONAL if name in words or name.partition("_")[2] in words]
     cases = [[name] for name in named] + [[name for name in OPTIONAL if name not in named]]
     with ThreadPoolExecutor(2) as pool:
-        for status, _, said in pool.map(lambda some: python(code, {}, json.dumps(some)), (cases[::2], cases[1::2])):
+        for status, _, said in pool.map(
+            lambda some: python(code, {}, json.dumps(some), timeout=110), (cases[::2], cases[1::2])
+        ):
             assert (status, said) == (0, "")
 
 
