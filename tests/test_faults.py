@@ -206,6 +206,7 @@ class Conversation(RuleBasedStateMachine):
             Settings(half_close=half_close, copy=copy),
             peer="peer",
             local="here",
+            kind=(ours.family, socket.SOCK_STREAM),
             connected=True,
             messages=False,
             source=source,
