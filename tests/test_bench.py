@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import registry
+from tests.bench import page, registry
 from tests.bench.registry import LESS, MORE, OURS, Benchmark, at_least, at_most
 from tests.bench.rounds import Result
 from tests.harness import need, needs_linux
@@ -115,3 +115,19 @@ def test_quick_runs_from_end_to_end(tmp_path: Path) -> None:
     assert row["targets"][0]["measured"] > 0
     (trace,) = row["trace"]
     assert trace["command"].startswith("sockkit serve -u") and trace["calls"]["recvfrom"] > 100
+
+
+def test_the_page_shows_what_was_measured() -> None:
+    assert page.PAGE.read_text() == page.page(), "python -m tests.bench --docs"
+    document = json.loads(page.RESULTS.read_text())
+    assert {row["name"] for row in document["benchmarks"]} >= set(ISSUE)
+    assert page.CHART.read_text().count("<svg") == 1
+
+
+def test_a_missed_target_says_so_on_the_page() -> None:
+    rounds = [{"sockkit": {"s": 1.0}, "nc": {"s": 1.0}}]
+    row = result(at_most(0.5, "s", "nc"), at_most(2, "s", "nc"), rounds=rounds).as_json()
+    document = {**json.loads(page.RESULTS.read_text()), "benchmarks": [row]}
+    lines = page.results(document).splitlines()
+    assert "1 of 2 targets are met." in lines
+    assert [line.rsplit("|", 2)[1].strip() for line in lines if line.startswith("| work | ≤")] == ["**missed**", "met"]

@@ -28,6 +28,12 @@ def main(args: list[str] | None = None) -> int:
         "--only", nargs="+", metavar="NAME", help="these alone; a prefix stands for all that begin with it"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was measured")
+    parser.add_argument("--chart", type=Path, metavar="FILE", help="draw it: .svg or .png")
+    parser.add_argument(
+        "--docs",
+        action="store_true",
+        help="measure nothing: make docs/performance.md and its chart from docs/performance.json",
+    )
     parser.add_argument("--rounds", type=int, metavar="N", help="as many rounds of each")
     parser.add_argument("--size", type=float, metavar="GIB", help="of bulk transfers (4; 1 with --quick)")
     parser.add_argument("--no-trace", action="store_true", help="without the run under strace")
@@ -44,6 +50,11 @@ def main(args: list[str] | None = None) -> int:
         if unknown:
             parser.error(f"no benchmark is called {', '.join(unknown)}: --list shows them")
         chosen = [row for row in chosen if row.name.startswith(tuple(given.only))]
+    if given.docs:
+        from tests.bench import page
+
+        page.write()
+        return 0
     if not given.here:
         status = in_own_network(sys.argv[1:] if args is None else args)
         if status is not None:
@@ -64,8 +75,12 @@ def main(args: list[str] | None = None) -> int:
             say("")
         surroundings = report.surroundings(quick=given.quick, size=size, input_kind=shop.input_kind)
     report.show(results, surroundings)
+    document = {**surroundings, "benchmarks": [result.as_json() for result in results]}
+    if given.chart:
+        from tests.bench.chart import draw
+
+        draw(document, given.chart)
     if given.json:
-        document = {**surroundings, "benchmarks": [result.as_json() for result in results]}
         given.json.write_text(json.dumps(document, indent=1) + "\n")
     return 1 if any(result.failures for result in results) else 0
 
