@@ -726,7 +726,7 @@ def _wrong_phonet(ask: Ask) -> bool:
 
 
 def _phonet(ask: Ask) -> Fact:
-    return Fact("registered", PHONET, proto=ask.proto or {DGRAM: 1, SEQPACKET: 2}[ask.base])
+    return Fact("registered", PHONET, proto=ask.proto or {DGRAM: 1, SEQPACKET: 2}.get(ask.base, 0))
 
 
 def _combination(ask: Ask) -> str:
@@ -1167,24 +1167,49 @@ _OTHERS = _not_linux("socket(2)", "root")
 LINUX_ONLY = frozenset(CREATE) - {UNIX, APPLETALK, ATMPVC, X25, INET, INET6, KEY, ATMSVC, BLUETOOTH, VSOCK}
 """Families that neither macOS nor Windows ever made sockets of."""
 
+XNU: dict[int, tuple[tuple[int, int], ...]] = {
+    UNIX: ((STREAM, 0), (DGRAM, 0)),
+    INET: ((STREAM, 6), (DGRAM, 17), (DGRAM, 1), (RAW, ANY)),
+    INET6: ((STREAM, 6), (DGRAM, 17), (DGRAM, 58), (RAW, ANY)),
+}
+"""What macOS registers for these families: type and protocol (bsd/netinet/in_proto.c, bsd/netinet6/in6_proto.c, bsd/kern/uipc_proto.c)."""
+_XNU_NUMBERS = {"EPROTOTYPE": 41, "EPROTONOSUPPORT": 43}
+WINSOCK = {
+    "EPROTONOSUPPORT": "WSAEPROTONOSUPPORT 10043",
+    "ESOCKTNOSUPPORT": "WSAESOCKTNOSUPPORT 10044",
+}
+"""What Windows answers for IP where Linux answers so."""
+
+
+def xnu(family: int, type: int, proto: int) -> str | None:
+    """What macOS answers to root for a family of ``XNU``: None, it makes the socket, or the errno's name.
+
+    Source: pffindproto, pffindtype and socreate_internal, bsd/kern/uipc_domain.c and uipc_socket.c: with proto 0 the first of the
+    type; else the pair; else EPROTOTYPE if another type has the protocol, and EPROTONOSUPPORT if none has.
+    """
+    rows = XNU[family]
+    if any(row[0] == type and (proto == 0 or row[1] in (proto, ANY)) for row in rows):
+        return None
+    return "EPROTOTYPE" if proto and any(row[1] == proto for row in rows) else "EPROTONOSUPPORT"
+
 
 def _elsewhere(ask: Ask) -> str | None:
     """How macOS (XNU) and Windows answer where Linux answered ``ask.errno_name``; None where it is not known."""
-    if ask.platform != "linux":
+    if ask.platform != "linux" or ask.errno_name in ("ENFILE", "EMFILE", "ENOMEM", "ENOBUFS", "ENOPROTOOPT"):
         return None
-    if ask.family in (INET, INET6):
-        if ask.errno_name == "EPROTONOSUPPORT" and ask.base in (STREAM, DGRAM):
-            if ask.proto in (6, 17):
-                return "macOS answers EPROTOTYPE 41 here, Windows WSAEPROTONOSUPPORT 10043"
-            return "macOS answers EPROTONOSUPPORT 43 here" if ask.proto in (132, 136, 256, 262) else None
-        if ask.errno_name == "ESOCKTNOSUPPORT":
-            return "macOS answers EPROTONOSUPPORT 43 here, Windows WSAESOCKTNOSUPPORT 10044"
-        if ask.errno_name == "EPERM" and ask.base == RAW:
-            return "macOS answers EPERM 1 as well, Windows WSAEACCES 10013"
-        if ask.errno_name == "EACCES" and ask.base == DGRAM and ask.proto == 1:
-            return "macOS lets every user make ping sockets"
-    if ask.errno_name == "ESOCKTNOSUPPORT" and ask.family == UNIX:
-        return "macOS answers EPROTONOSUPPORT 43 here"
+    if ask.errno_name == "EPERM" and ask.family in (INET, INET6):
+        return "macOS answers EPERM 1 as well, Windows WSAEACCES 10013" if ask.base == RAW else None
+    if ask.family in XNU and not _unknown_flags(ask) and ask.base != PACKET_TYPE:
+        refusal = xnu(ask.family, ask.base, ask.proto)
+        if refusal is not None:
+            macos = f"macOS answers {refusal} {_XNU_NUMBERS[refusal]} here"
+        elif ask.errno_name == "EACCES":
+            macos = "macOS lets every user make ping sockets"
+        else:
+            macos = "macOS makes this socket, for root" if ask.base == RAW else "macOS makes this socket"
+        told = ask.family in (INET, INET6) and (ask.errno_name != "EPROTONOSUPPORT" or ask.proto in (6, 17))
+        windows = WINSOCK.get(ask.errno_name) if told and ask.base in (STREAM, DGRAM, RAW, RDM, SEQPACKET) else None
+        return ", ".join(filter(None, (macos, windows and f"Windows {windows}"))) or None
     if ask.family in LINUX_ONLY:
         return "macOS and Windows have no such sockets"
     return None

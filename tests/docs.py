@@ -120,6 +120,34 @@ def matches(shown: str, found: str) -> bool:
 # ---- docs/reference.md
 
 
+def _checks() -> list[str]:
+    """Why a socket is refused: the rows of ``rules.CHECKS``, and what each looks at by its own word."""
+    from sockkit import names, rules
+
+    lines = ["", "## Why a socket is refused", ""]
+    lines += [
+        "Linux' checks in its order ([probe](probe.md)): those of socket(2) itself, then those of the family. The first that refuses decides.",
+        "",
+        "| family | check | answers | looks at | function and file |",
+        "|---|---|---|---|---|",
+    ]
+    for rule in rules.CHECKS:
+        families = range(rules.FAMILIES_END + 1) if rule.family == rules.ANY else (rule.family,)
+        types = (*range(rules.TYPES_END + 1), 0x20)
+        asks = [
+            rules.Ask(family, type, proto, "", "linux")
+            for family in families
+            for type in types
+            for proto in ((0,) if rule.family == rules.ANY else sorted(rules.edges(rule.family)))
+        ]
+        facts = dict.fromkeys(fact.what for ask in asks if ask.maker in families and (fact := rule.needs(ask)))
+        words = {"never": "the numbers alone", "registered": "what is registered", "absent": "what is not registered"}
+        looks = ", ".join(words.get(what, what) for what in facts)
+        family = "any" if rule.family == rules.ANY else names.FAMILIES.label(rule.family).partition(" (")[0]
+        lines.append(f"| {family} | {rule.name} | {' '.join(rule.errnos)} | {looks} | {rule.source} |")
+    return lines
+
+
 def reference() -> str:
     """The whole reference, from the rows that the program itself uses."""
     from importlib import import_module
@@ -156,6 +184,7 @@ def reference() -> str:
     for call in steps.CALLS:
         value = f"`{call.argument}`".replace("|", "\\|") if call.argument else ""
         lines.append(f"| `{call.name}` | {value} | {call.what} |")
+    lines += _checks()
     lines += ["", "## Addresses", "", "| family | syntax | examples |", "|---|---|---|"]
     for address in address_rows():
         shown = ", ".join(f"`{shlex.join(example)}`" for example in address.examples)

@@ -223,6 +223,12 @@ def test_sources_name_function_and_file() -> None:
         ((2, 4, 0, "ESOCKTNOSUPPORT"), "macOS answers EPROTONOSUPPORT 43 here, Windows WSAESOCKTNOSUPPORT 10044"),
         ((2, 3, 1, "EPERM"), "macOS answers EPERM 1 as well, Windows WSAEACCES 10013"),
         ((29, 3, 1, "EAFNOSUPPORT"), "macOS and Windows have no such sockets"),
+        ((2, 5, 6, "ESOCKTNOSUPPORT"), "macOS answers EPROTOTYPE 41 here, Windows WSAESOCKTNOSUPPORT 10044"),
+        ((2, 1, 132, "EPROTONOSUPPORT"), "macOS answers EPROTONOSUPPORT 43 here"),
+        ((2, 3, 0, "EPROTONOSUPPORT"), "macOS makes this socket, for root"),
+        ((2, 2, 1, "EACCES"), "macOS lets every user make ping sockets"),
+        ((1, 4, 0, "ESOCKTNOSUPPORT"), "macOS answers EPROTONOSUPPORT 43 here"),
+        ((1, 1, 1, "EPROTONOSUPPORT"), "macOS answers EPROTONOSUPPORT 43 here"),
         ((2, 1, 0, "EMFILE"), None),
     ],
 )
@@ -723,6 +729,36 @@ def test_no_case_hides_behind_an_earlier_one() -> None:
         assert pairs - general, case
         if case.when is rules._any:
             general |= pairs
+
+
+@pytest.mark.parametrize(
+    ("ask", "answer"),
+    [
+        ((2, 1, 0), None),
+        ((2, 1, 6), None),
+        ((2, 2, 6), "EPROTOTYPE"),
+        ((2, 1, 17), "EPROTOTYPE"),
+        ((2, 1, 1), "EPROTOTYPE"),
+        ((2, 5, 0), "EPROTONOSUPPORT"),
+        ((2, 1, 132), "EPROTONOSUPPORT"),
+        ((2, 3, 0), None),
+        ((2, 3, 99), None),
+        ((30 if sys.platform == "darwin" else rules.INET6, 2, 58), None),
+        ((1, 5, 0), "EPROTONOSUPPORT"),
+        ((1, 1, 6), "EPROTONOSUPPORT"),
+    ],
+)
+def test_what_macos_would_answer(ask: tuple[int, int, int], answer: str | None) -> None:
+    """By the table; and where this is macOS, by macOS."""
+    if sys.platform == "darwin":
+        try:
+            socket.socket(*ask).close()
+            found = None
+        except OSError as error:
+            found = errno_name(error.errno)
+        assert found == answer or found == "EPERM"
+    else:
+        assert rules.xnu(*ask) == answer
 
 
 def test_rules_has_no_socket_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from sockkit import names
+from sockkit import names, rules
 from sockkit.commands.expect import check_count, conclude, of_space
 from sockkit.errors import Exit, Signalled
 from sockkit.events import Env, Report, Row, Section
@@ -90,6 +90,20 @@ def absent(matrix: Matrix) -> list[int]:
     return found
 
 
+def refusals(matrix: Matrix) -> Counter[tuple[str, str, str]]:
+    """How many cells each check of the kernel refused: by its name, its source and its errno."""
+    allowed = matrix.host.get("capabilities")
+    allowed = allowed if isinstance(allowed, list) else []
+    platform = str(matrix.host.get("platform", "linux"))
+    found: Counter[tuple[str, str, str]] = Counter()
+    for family, type, first, last, answer in matrix.runs():
+        if not answer.ok:
+            why = rules.why(family, type, first, answer.outcome, platform, allowed)
+            key = (why.rule, why.source, answer.outcome) if why is not None else ("unknown", "", answer.outcome)
+            found[key] += last - first + 1
+    return found
+
+
 def _sections(matrix: Matrix) -> Iterator[Section]:
     yield heat_map(matrix)
     totals = sum((matrix.counts(*key) for key in matrix.rows), Counter[str]())
@@ -104,6 +118,9 @@ def _sections(matrix: Matrix) -> Iterator[Section]:
             cells = (family_name(family), bare(names.TYPES, type), proto_names(family, protos))
             rows.append(Row(cells, "good"))
     yield Section("works here", ("family", "type", "protocols"), tuple(rows) or (Row(("nothing",)),))
+    rows = [Row((*names, errno, str(cells))) for (*names, errno), cells in refusals(matrix).most_common()]
+    if rows:
+        yield Section("refused by", ("check", "in", "with", "cells"), tuple(rows))
     missing = [family_name(number) for number in absent(matrix)]
     if missing:
         yield Section("not here (EAFNOSUPPORT)", (), (Row((" ".join(missing),), "faint"),))
