@@ -380,7 +380,12 @@ def report(found: Probe, time: float) -> Report:
             rows.append(Row(("why", found.why.text)))
             rows.append(Row(("checked in", found.why.source), "faint"))
             if found.why.module:
-                rows.append(Row(("module", f"{found.why.module}: what modprobe is asked for, where the kernel has modules"), "faint"))
+                rows.append(
+                    Row(
+                        ("module", f"{found.why.module}: what modprobe is asked for, where the kernel has modules"),
+                        "faint",
+                    )
+                )
             if found.why.try_next:
                 rows.append(Row(("try", found.why.try_next)))
             if found.why.elsewhere:
