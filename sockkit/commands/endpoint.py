@@ -86,7 +86,7 @@ class EndpointPlan(Plan):
         kind=Kind("FILE"),
         group="output",
         multiple=True,
-        help="record what passes: .ndjson .pcapng .raw .txt; repeatable",
+        help="record what passes: .html .ndjson .pcapng .raw .svg .txt; repeatable",
     )
     hex: bool = option("-x", "--hex-dump", group="output", help="a hex dump of all that passes, on stderr")
     time: str | None = option(

@@ -48,8 +48,10 @@ FORMATS = (
     Format(
         ".ndjson", REPORTS + CONVERSATIONS, "sockkit.render.ndjson", "Record", True, "every event as JSON, one a line"
     ),
+    Format(".html", CONVERSATIONS, "sockkit.render.picture", "Html", True, "a sequence diagram to look into"),
     Format(".pcapng", CONVERSATIONS, "sockkit.render.capture", "Capture", True, "packets for Wireshark"),
     Format(".raw", CONVERSATIONS, "sockkit.render.raw", "Raw", True, "the bytes, one file a direction"),
+    Format(".svg", CONVERSATIONS, "sockkit.render.picture", "Svg", True, "a sequence diagram"),
     Format(".txt", CONVERSATIONS, "sockkit.render.plain", "Diary", True, "the story, all of it, with times"),
 )
 
@@ -173,24 +175,21 @@ def _write_once(fd: int, parts: tuple[bytes | memoryview, ...]) -> int:
     return os.write(fd, parts[0] if len(parts) == 1 else b"".join(parts))
 
 
-class ReportFile:
-    """Each report takes the place of the one before: under its name there is always a whole one, or none.
+class WholeFile:
+    """A file that is whole or not there: written under another name, which then becomes its own.
 
     Raises:
-        OSError: nothing can be written there.
+        OSError: nothing can be written there. Better known now than at the end.
     """
 
-    interest = Interest.STATE
-    preview = 0
-
-    def __init__(self, path: str, write: Callable[[Report], bytes]) -> None:
+    def __init__(self, path: str, mode: int) -> None:
         self._path = os.path.realpath(path)
-        self._write = write
+        self._mode = mode
         self._temporary = f"{self._path}.{os.getpid()}.part"
         if os.path.isdir(self._path):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
         self._direct = os.path.exists(self._path) and not os.path.isfile(self._path)
-        if not self._direct:  # better known now than after a long sweep
+        if not self._direct:
             os.close(self._open())
             os.unlink(self._temporary)
 
@@ -198,13 +197,11 @@ class ReportFile:
         flags = os.O_WRONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
         if self._direct:
             return os.open(self._path, flags)
-        return os.open(self._temporary, flags | os.O_CREAT | os.O_EXCL, 0o666)
+        return os.open(self._temporary, flags | os.O_CREAT | os.O_EXCL, self._mode)
 
-    def __call__(self, event: Event) -> None:
-        """Observe."""
-        if not isinstance(event, Report):
-            return
-        data = memoryview(self._write(event))
+    def write(self, text: bytes) -> None:
+        """Take the place of what is there. Raises OSError; then that is still there."""
+        data = memoryview(text)
         fd = self._open()
         try:
             try:
@@ -218,6 +215,22 @@ class ReportFile:
             if not self._direct:
                 os.unlink(self._temporary)
             raise
+
+
+class ReportFile:
+    """Each report takes the place of the one before."""
+
+    interest = Interest.STATE
+    preview = 0
+
+    def __init__(self, path: str, write: Callable[[Report], bytes]) -> None:
+        self._file = WholeFile(path, 0o666)
+        self._write = write
+
+    def __call__(self, event: Event) -> None:
+        """Observe."""
+        if isinstance(event, Report):
+            self._file.write(self._write(event))
 
     def close(self) -> None:
         """See ``Recorder``."""
