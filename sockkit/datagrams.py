@@ -30,6 +30,8 @@ VIEWS = 1024
 """Sizes of datagrams that are remembered."""
 WAITING = 64
 """Datagrams that may wait for a peer whose queue is full."""
+LASTING = frozenset((errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTCONN, errno.EBADF, errno.ENOTSOCK, errno.EFAULT))
+"""What receiving will say again and again."""
 PATIENCE = 1.0
 """Seconds that they may wait: an unconnected socket cannot be waited on for one peer's queue."""
 
@@ -205,6 +207,8 @@ class Datagrams:
         except OSError as error:
             self.failed = True
             self._refused(0, "receive", error, None)
+            if error.errno in LASTING:
+                self.on_end()
             return
         self._arrived(size, address)
 

@@ -136,21 +136,20 @@ def _name_of(index: int) -> str:
 
 def _mac(text: str, size: int = 6) -> bytes:
     """A hardware address as ``ip link`` shows it, ``00:1b:21:3c:9d:f8``, or an interface, whose own is meant."""
+    raw = b""
     pairs = text.split(":")
-    if len(pairs) == size and all(len(pair) == 2 for pair in pairs):
-        try:
-            return bytes.fromhex("".join(pairs))
-        except ValueError:
-            pass
-    if ":" not in text and size == 6:
-        try:
+    try:
+        if len(pairs) == size and all(len(pair) == 2 for pair in pairs):
+            raw = bytes.fromhex("".join(pairs))
+        elif len(pairs) == 1:
             with open(f"/sys/class/net/{_device(text)}/address") as file:
-                return bytes.fromhex(file.read().strip().replace(":", ""))
-        except (OSError, ValueError):
-            pass
-    raise ValueError(
-        f"{as_typed(text)} is no hardware address such as 00:1b:21:3c:9d:f8{', nor an interface here' * (size == 6)}"
-    )
+                raw = bytes.fromhex(file.read().strip().replace(":", ""))
+    except (OSError, ValueError):
+        pass
+    if len(raw) != size:
+        example = "00:1b:21:3c:9d:f8" if size == 6 else "02:00:00:00:00:00:00:01"
+        raise ValueError(f"{as_typed(text)} is no hardware address such as {example}, nor an interface with one")
+    return raw
 
 
 def _raw(address: object, size: int) -> bytes:
@@ -530,9 +529,9 @@ def _call(text: str) -> bytes:
 
 def _show_call(raw: bytes) -> str:
     sign = "".join(chr(byte >> 1) for byte in raw[:6]).rstrip()
-    text = f"{sign}-{raw[6] >> 1}" if raw[6] >> 1 else sign
-    if _call(text) != raw:
-        raise ValueError
+    number = raw[6] >> 1 & 0xF  # the other bits are of frames: reserved, command or response, the last one
+    text = f"{sign}-{number}" if number else sign
+    _call(text)
     return text
 
 
@@ -676,7 +675,7 @@ def _show_xdp(address: object) -> str:
 def _read_ieee802154(text: str) -> Reading:
     """struct sockaddr_ieee802154, net/af_ieee802154.h of the kernel: a PAN and a short or a long address."""
     pan, node = _parts(text, 2, 2)
-    long = ":" in node
+    long = not node[:1].isdigit() or ":" in node
     value = _mac(node, 8) if long else struct.pack("=H6x", _number(node, 0xFFFF, "short address"))
     kind, number = 3 if long else 2, number_of("AF_IEEE802154", 36) or 36
     return Reading(Sockaddr(struct.pack("=HxxiH8s2x", number, kind, _number(pan, 0xFFFF, "PAN"), value)))
@@ -815,7 +814,7 @@ ROWS: tuple[AddressFamily, ...] = (
     _row(
         "IEEE802154",
         36,
-        "PAN,SHORT | PAN,LONG",
+        "PAN,SHORT | PAN,LONG; an interface stands for its long address",
         ("0xbeef,0x0001", "0xbeef,02:00:00:00:00:00:00:01"),
         _read_ieee802154,
         _show_ieee802154,

@@ -61,8 +61,8 @@ _ANY = None
 _OTHERWISE: tuple[tuple[str, int | None, int | None, Semantics], ...] = (
     # (family, type, protocol, semantics); the first row that fits counts
     # sctp(7): a socket of many associations; no half-close in either style (RFC 9260, section 9.2)
-    ("AF_INET", SEQPACKET, _ANY, _DATAGRAMS._replace(listens=True)),
-    ("AF_INET6", SEQPACKET, _ANY, _DATAGRAMS._replace(listens=True)),
+    ("AF_INET", SEQPACKET, _ANY, _DATAGRAMS._replace(listens=True, join=Join.SEND)),
+    ("AF_INET6", SEQPACKET, _ANY, _DATAGRAMS._replace(listens=True, join=Join.SEND)),
     ("AF_INET", STREAM, 132, _ONE_WAY),
     ("AF_INET6", STREAM, 132, _ONE_WAY),
     # rds(7): SEQPACKET without connections
@@ -97,8 +97,9 @@ _OTHERWISE: tuple[tuple[str, int | None, int | None, Semantics], ...] = (
     ("AF_AX25", _ANY, _ANY, _PACKETS._replace(message=256)),
     ("AF_NETROM", _ANY, _ANY, _PACKETS._replace(message=236)),
     ("AF_ROSE", _ANY, _ANY, _PACKETS._replace(message=128)),
-    ("AF_LLC", _ANY, _ANY, _DATAGRAMS._replace(message=1400)),
-    ("AF_APPLETALK", _ANY, _ANY, _DATAGRAMS._replace(message=586)),
+    # net/llc/af_llc.c connects streams only; net/appletalk/ddp.c needs a route for that, where sendto(2) needs none
+    ("AF_LLC", _ANY, _ANY, _DATAGRAMS._replace(join=Join.SEND, message=1400)),
+    ("AF_APPLETALK", _ANY, _ANY, _DATAGRAMS._replace(join=Join.SEND, message=586)),
 )
 
 

@@ -461,6 +461,9 @@ class Session:
         if carrier.lane.source is Side.LOCAL:
             self.fail("read from stdin", error)
             return
+        if error.errno == errno.ENOTCONN and self.connected:
+            self.source_ended(carrier)  # how AX.25 and its kin say that the peer has ended
+            return
         self._flush_escaper(carrier)
         lost = self.relay.reset()
         self._refuse(f"receive from {self.peer}" if self.peer else "receive", error, lost)

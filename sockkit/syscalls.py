@@ -48,8 +48,12 @@ TRUNC: int = getattr(socket, "MSG_TRUNC", 0) if LINUX else 0
 """As a flag of recv(2) it returns a message's true length; only Linux has that meaning."""
 INTERNET = frozenset(getattr(socket, name) for name in ("AF_INET", "AF_INET6") if hasattr(socket, name))
 AF_INET6: int | None = getattr(socket, "AF_INET6", None)
+NO_TRUNC = frozenset((26, 29)) if LINUX else frozenset()
+"""LLC and CAN: see ``_trunc``."""
 SO_MEMINFO = 55
 SIOCOUTQ = 0x5411
+ROOM_LEFT = frozenset((3, 4, 5, 6, 9, 11, 31))
+"""Families to which the same ioctl tells how much room is left: AX25, IPX, APPLETALK, NETROM, X25, ROSE, BLUETOOTH (their TIOCOUTQ)."""
 FIONREAD = 0x541B
 
 
@@ -579,7 +583,12 @@ def _queue(env: Env, sock: socket.socket, name: str, request: int) -> int | None
 
 def send_queue(env: Env, sock: socket.socket) -> int | None:
     """Bytes that the peer's kernel (TCP) or the peer (Unix) has not taken yet: SIOCOUTQ, tcp(7), unix(7). None: unknown."""
-    return _queue(env, sock, "SIOCOUTQ", SIOCOUTQ) if LINUX else None
+    if not LINUX:
+        return None
+    count = _queue(env, sock, "SIOCOUTQ", SIOCOUTQ)
+    if count is not None and sock.family in ROOM_LEFT:
+        return max(0, sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) - count)
+    return count
 
 
 def receive_queue(env: Env, sock: socket.socket) -> int | None:
@@ -615,12 +624,18 @@ def receiver(env: Env, sock: socket.socket) -> Read:
     return _watched(env, "recv", sock.fileno(), lambda buffer: receive_into(buffer, 0, flags))
 
 
+def _trunc(sock: socket.socket) -> int:
+    """MSG_TRUNC, where the family has it: J1939 refuses flags that it does not know (net/can/j1939/socket.c), and LLC takes
+    the message without copying it (net/llc/af_llc.c). No frame of theirs is larger than our buffer."""
+    return 0 if sock.family in NO_TRUNC else TRUNC
+
+
 def message_receiver(env: Env, sock: socket.socket) -> Read:
     """recv(2) with MSG_TRUNC: the true length of the message, which may be more than the buffer took (recv(2)).
 
     Elsewhere than on Linux the flag does not do that: there a message that fills the buffer counts as cut.
     """
-    flags = DONTWAIT | TRUNC
+    flags = DONTWAIT | _trunc(sock)
     receive_into = sock.recv_into
     return _watched(env, "recv", sock.fileno(), lambda buffer: receive_into(buffer, 0, flags))
 
@@ -648,7 +663,7 @@ def _python_reads(sock: socket.socket) -> bool:
 
 def from_receiver(env: Env, sock: socket.socket) -> Callable[[memoryview], tuple[int, Address]]:
     """recvfrom(2) with MSG_TRUNC: (true length, sender's address); see ``message_receiver``."""
-    flags = DONTWAIT | TRUNC
+    flags = DONTWAIT | _trunc(sock)
     fd = sock.fileno()
     receive_from: Callable[[Any, int, int], tuple[int, Address]] = sock.recvfrom_into
     if not _python_reads(sock):

@@ -173,7 +173,7 @@ class _Call:
                         option="--fileno",
                     )
                 apply_settings(env, sock, self.options, "BEFORE_BIND", "BEFORE_CONNECT", "ANY")
-                if not connected and not self._connect_lent(loop, sock, fileno):
+                if not connected and self.means.join and not self._connect_lent(loop, sock, fileno):
                     return Exit.FAILED
                 return self._converse(loop, sock, own=False)
             finally:
