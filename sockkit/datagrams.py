@@ -19,13 +19,15 @@ from sockkit.carriers import Transform, to_crlf
 from sockkit.errors import OutputGone, errno_name
 from sockkit.events import Closed, Data, Direction, Env, Failed, Interest, Level, Lost, Note, Opened
 from sockkit.loop import READ, WRITE, Handler, Loop, Silence
-from sockkit.sessions import Settings, cutting, dropped_text
+from sockkit.sessions import Settings, cutting, decoder_of, dropped_text, line_of
 from sockkit.stdio import LocalEnd
 from sockkit.text import TerminalEscaper
 
 REMEMBERED = 4096
 BURST = 64
 """Datagrams that are echoed before timers and signals get their turn."""
+USUAL = frozenset((1, *syscalls.INTERNET))
+"""UNIX, INET and INET6: families whose addresses Python has, and which know MSG_TRUNC."""
 VIEWS = 1024
 """Sizes of datagrams that are remembered."""
 WAITING = 64
@@ -109,13 +111,16 @@ class Datagrams:
         self._moved = 0
         self._silences: list[Silence] = []
         self._crlf: Transform | None = to_crlf() if settings.crlf else None
+        type = syscalls.base_type(sock.type)
+        self._decode = decoder_of(sock, (int(sock.family), type))
         self._escape: Transform | None = None
         if sink is not None and sink.terminal and not settings.raw:
-            self._escape = TerminalEscaper().whole
+            self._escape = TerminalEscaper().whole if self._decode is None else line_of(self._decode)
         self._tell = bool(self.env.interest & Interest.DATA)
         self._first_ends = once and mode != "pipe"
         self._room = 1 if self._first_ends else WAITING
-        quick = mode == "echo" and not once and not self.env.interest & (Interest.DATA | Interest.CALLS)
+        usual = not single and sock.family in USUAL
+        quick = usual and mode == "echo" and not once and not self.env.interest & (Interest.DATA | Interest.CALLS)
         self._handler: Handler = self._echo() if quick else self.on_socket
 
     def start(self) -> None:
@@ -409,8 +414,12 @@ class Datagrams:
         self._silences.append(Silence(self.loop, limit, lambda: self._moved, over))
 
     def _data(self, peer: Peer, direction: Direction, offset: int, data: memoryview | bytes) -> None:
-        payload = bytes(data[: self.env.preview]) if self.env.interest & Interest.PAYLOAD else None
-        self.env.observer(Data(self.env.clock(), peer.number, direction, offset, len(data), payload, True))
+        payload = meaning = None
+        if self.env.interest & Interest.PAYLOAD:
+            payload = bytes(data[: self.env.preview])
+            if self._decode is not None:
+                meaning = self._decode(bytes(data), direction is Direction.RECEIVED)
+        self.env.observer(Data(self.env.clock(), peer.number, direction, offset, len(data), payload, True, meaning))
 
     def _close(self, peer: Peer) -> None:
         now = self.env.clock()

@@ -96,6 +96,8 @@ class Data(NamedTuple):
     payload: bytes | None
     message: bool
     """True if ``size`` is a whole datagram or record."""
+    meaning: str | None = None
+    """What it says, where its protocol is one that ``decoders`` reads, and somebody asked to see the payload."""
 
 
 class Urgent(NamedTuple):

@@ -76,7 +76,7 @@ _OTHERWISE: tuple[tuple[str, int | None, int | None, Semantics], ...] = (
     # net/phonet/datagram.c: no connect(2)
     ("AF_PHONET", DGRAM, _ANY, _DATAGRAMS._replace(join=Join.SEND)),
     # Documentation/crypto/userspace-if.rst
-    ("AF_ALG", _ANY, _ANY, _PACKETS._replace(join=Join.ACCEPT | Join.BIND)),
+    ("AF_ALG", _ANY, _ANY, _PACKETS._replace(join=Join.ACCEPT)),
     # drivers/net/ppp/pppoe.c, pptp.c: a session has two equal ends, and its frames are messages
     ("AF_PPPOX", _ANY, _ANY, _DATAGRAMS._replace(mutual=True, message=1400)),
     # net/bluetooth: an hci device is bound to; L2CAP's default MTU is 672, RFCOMM closes both ways at once

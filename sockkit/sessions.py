@@ -37,8 +37,12 @@ from sockkit.stdio import LocalEnd
 from sockkit.text import TerminalEscaper
 
 if TYPE_CHECKING:
-    from sockkit.carriers import AnyCarrier
+    from sockkit.carriers import AnyCarrier, Transform
+    from sockkit.decoders import Decoder
 
+RAW = 3
+ICMP = frozenset((1, 58))
+"""IPPROTO_ICMP and IPPROTO_ICMPV6, whose datagrams are packets with a form."""
 AFTER_END = 1.0
 """Seconds that an idle, still open input of ours is waited for after the peer has ended."""
 REPLY_WAIT = 5.0
@@ -177,9 +181,12 @@ class Session:
             inbound.newline = b"\n" if settings.lines and self.sink else b""
         else:
             inbound = Carrier(self, relay.inbound, read, write)
+        decode = decoder_of(sock, self.kind) if messages else None
         if self.sink is not None and self.sink.terminal and not settings.raw:
             escaper = TerminalEscaper()
-            if messages:
+            if decode is not None:
+                inbound.transform = line_of(decode)
+            elif messages:
                 inbound.transform = escaper.whole
             else:
                 self._escaper = escaper
@@ -197,10 +204,10 @@ class Session:
                 outbound.transform = to_crlf()
         observed = env.interest & (Interest.DATA | Interest.CALLS)
         if observed & Interest.DATA:
-            inbound.told_received = self._teller(Direction.RECEIVED, messages)
+            inbound.told_received = self._teller(Direction.RECEIVED, messages, decode)
             sending = outbound or (inbound if echo else None)
             if sending is not None:
-                sending.told_sent = self._teller(Direction.SENT, messages)
+                sending.told_sent = self._teller(Direction.SENT, messages, decode)
         for carrier in (inbound, outbound):
             if isinstance(carrier, Carrier):
                 carrier.bulk_from = self._bulk_from(carrier)
@@ -246,13 +253,17 @@ class Session:
             if self._mask != -1:
                 self.loop.watch(self.fd, self._mask, self._handler)
 
-    def _teller(self, direction: Direction, message: bool) -> Look:
+    def _teller(self, direction: Direction, message: bool, decode: Decoder | None) -> Look:
         env, number, observer, clock = self.env, self.number, self.env.observer, self.env.clock
         limit = env.preview if env.interest & Interest.PAYLOAD else -1
+        received = direction is Direction.RECEIVED
 
         def tell(offset: int, size: int, chunk: memoryview | bytes | None) -> None:
             payload = bytes(chunk[:limit]) if limit >= 0 and chunk is not None else None
-            observer(Data(clock(), number, direction, offset, size, payload, message))
+            meaning = (
+                decode(bytes(chunk), received) if decode is not None and limit >= 0 and chunk is not None else None
+            )
+            observer(Data(clock(), number, direction, offset, size, payload, message, meaning))
 
         return tell
 
@@ -650,6 +661,21 @@ class Session:
 
 def _nothing(mask: int) -> None:
     """In place of what would hold a session that is over: thousands a second are not left to the collector."""
+
+
+def decoder_of(sock: socket, kind: tuple[int, int]) -> Decoder | None:
+    """What reads the messages of a socket whose protocol is not text; loaded only where there may be something to read."""
+    family, type = kind
+    if type != RAW and (family in (1, 0) or (family in syscalls.INTERNET and sock.proto not in ICMP)):
+        return None
+    from sockkit import decoders
+
+    return decoders.decoder(family, type, sock.proto)
+
+
+def line_of(decode: Decoder) -> Transform:
+    """For a terminal: a message that nobody can read, as the line that says what it is."""
+    return lambda message: decode(message, True).encode() + b"\n"
 
 
 def cutting(settings: Settings) -> tuple[int, Cutter | None]:

@@ -355,7 +355,11 @@ def listen(env: Env, sock: socket.socket, backlog: int | None = None) -> None:
 def accept(env: Env, sock: socket.socket) -> tuple[socket.socket, Address]:
     """accept(2). The new socket copies the listener's ``proto`` attribute, and is close-on-exec."""
     if not env.interest & Interest.CALLS:
-        return sock.accept()
+        try:
+            return sock.accept()
+        except OSError as error:
+            if error.errno is not None:
+                raise
     fd = sock.fileno()
 
     def show(result: tuple[socket.socket, Address]) -> object:
@@ -659,6 +663,12 @@ def _python_reads(sock: socket.socket) -> bool:
     except OSError as error:
         return error.errno is not None
     return True
+
+
+def more_sender(env: Env, sock: socket.socket) -> Write:
+    """send(2) with MSG_MORE: what follows belongs to it (Linux)."""
+    send, flags = sock.send, DONTWAIT | int(getattr(socket, "MSG_MORE", 0))
+    return _watched(env, "send", sock.fileno(), lambda data: send(data, flags))
 
 
 def from_receiver(env: Env, sock: socket.socket) -> Callable[[memoryview], tuple[int, Address]]:

@@ -18,7 +18,7 @@ PACKAGE = Path(sockkit.__file__).parent
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "events", "text"),
     ("names",),
-    ("addresses", "families", "relay", "rules", "semantics", "sockopts", "spec"),
+    ("addresses", "decoders", "families", "relay", "rules", "semantics", "sockopts", "spec"),
     ("matrix",),
     ("compare",),
     ("libc", "syscalls"),
@@ -28,7 +28,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("loop",),
     ("carriers",),
     ("sessions",),
-    ("datagrams", "dial"),
+    ("calculation", "datagrams", "dial"),
     (
         "commands",
         "commands.against",

@@ -22,9 +22,9 @@ from sockkit.commands.endpoint import (
     timed_out,
 )
 from sockkit.dial import Dialer
-from sockkit.errors import Exit, Signalled, SystemRefusal, UsageError
+from sockkit.errors import Exit, OutputGone, Signalled, SystemRefusal, UsageError
 from sockkit.events import Env, Failed, Level, Note, Opened
-from sockkit.loop import Loop, Timer
+from sockkit.loop import WRITE, Loop, Timer
 from sockkit.relay import Relay
 from sockkit.resolve import Resolved
 from sockkit.semantics import RAW, Join, Semantics, semantics
@@ -146,7 +146,11 @@ class _Call:
         with Loop(self.env) as loop:
             try:
                 sock = self._dial(loop, target)
-                return Exit.FAILED if sock is None else self._converse(loop, sock, own=True)
+                if sock is None:
+                    return Exit.FAILED
+                if self.means.join & Join.ACCEPT:
+                    return self._calculate(loop, sock)
+                return self._converse(loop, sock, own=True)
             finally:
                 if self.path is not None:
                     self.path.remove()
@@ -232,6 +236,8 @@ class _Call:
         try:
             syscalls.not_blocking(env, sock)
             apply_settings(env, sock, self.options, "BEFORE_BIND")
+            if self.means.join & Join.ACCEPT:  # its options, a key for one, are for what is bound
+                self._bind(sock, resolved.address)
             local = self.source.address(resolved.family, sock.type)
             if local is not None:
                 self._bind(sock, local)
@@ -263,6 +269,8 @@ class _Call:
 
     def _join(self, env: Env, sock: socket.socket, address: object) -> None:
         """Get hold of the other side."""
+        if self.means.join & Join.ACCEPT:
+            return
         if self.means.join & Join.BIND:
             syscalls.bind(env, sock, address)
         elif self.means.join & Join.CONNECT:
@@ -323,6 +331,42 @@ class _Call:
         return False
 
     # ---- conversing
+
+    def _calculate(self, loop: Loop, sock: socket.socket) -> Exit:
+        """The kernel itself is the other side: the result goes to stdout."""
+        from sockkit.calculation import Calculation
+
+        env = self.env
+        peer = addresses.format_address(sock.family, self.peer)
+        try:
+            worker, _ = syscalls.accept(env, sock)
+            source, sink = stdio.open_input(env), stdio.open_output(env)
+        except OSError as error:
+            raise SystemRefusal(f"use {peer}", error) from error
+        finally:
+            syscalls.close(env, sock)
+        calculation = Calculation(loop, worker, source, peer=peer, on_end=loop.stop)
+        calculation.start()
+        loop.run()
+        if loop.signal is not None:
+            raise Signalled(loop.signal)
+        if not calculation.failed:
+            shown = sink.terminal and not self.settings.raw
+            self._write(loop, sink, memoryview(calculation.shown() if shown else calculation.result))
+        sink.close()
+        return Exit.FAILED if calculation.failed else Exit.OK
+
+    def _write(self, loop: Loop, sink: stdio.LocalEnd, data: memoryview) -> None:
+        assert sink.write is not None
+        while data:
+            try:
+                data = data[sink.write(data) :]
+            except BlockingIOError:
+                loop.wait_for(sink.fd, WRITE)
+            except BrokenPipeError as error:
+                raise OutputGone from error
+            except OSError as error:
+                raise SystemRefusal("write to stdout", error) from error
 
     def _converse(self, loop: Loop, sock: socket.socket, *, own: bool) -> Exit:
         env, plan, means = self.env, self.plan, self.means

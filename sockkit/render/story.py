@@ -159,7 +159,9 @@ def _opened(event: Opened, room: Room) -> list[Line]:
 
 def _data(event: Data, room: Room) -> list[Line]:
     text = data_text(event, room.peers)
-    if event.payload is not None:
+    if event.meaning is not None:
+        text += f": {event.meaning}"
+    elif event.payload is not None:
         text += ": "
         shown = room.preview(text, event.payload) if event.payload else "(empty)"
         if len(event.payload) < event.size and not shown.endswith(("…", "...")):
