@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from sockkit.spec import SocketSpec
 
 T = TypeVar("T")
-QUIET = Env(0, 1, lambda event: None, Interest(0), lambda: 0.0)
+QUIET = Env(0, 1, lambda event: None, 0, lambda: 0.0)
 """Nobody looks: for calls from Python (``sockkit.probe``) that bring no surroundings of their own."""
 Address = Any
 """A socket address as Python has it: a tuple, str or bytes, by family."""
@@ -793,7 +793,9 @@ def splice(env: Env, source: int, sink: int, size: int) -> int:
 
 def splicer(env: Env, source: int, sink: int) -> Callable[[int], int]:
     """``splice`` between two descriptors, chosen once."""
-    return lambda size: splice(env, source, sink, size)
+    if env.interest & Interest.CALLS:
+        return lambda size: splice(env, source, sink, size)
+    return lambda size: os.splice(source, sink, size, None, None, AT_ONCE)
 
 
 def file_sender(env: Env, source: int, sink: int) -> Callable[[int], int]:

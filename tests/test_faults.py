@@ -156,7 +156,7 @@ class Conversation(RuleBasedStateMachine):
         room=st.sampled_from([None, 10_000]),
     )
     def begin(
-        self, echo: bool, copy: bool, half_close: bool, interest: Interest, looked: int | None, room: int | None
+        self, echo: bool, copy: bool, half_close: bool, interest: int, looked: int | None, room: int | None
     ) -> None:
         self.faults = Faults()
         self.splice = splice = os.splice

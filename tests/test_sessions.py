@@ -33,7 +33,7 @@ CHUNKS = st.lists(st.binary(min_size=1, max_size=3000), max_size=10)
 
 
 @contextmanager
-def surroundings(given: bytes, events: list[Event], interest: Interest = EVERYTHING) -> Iterator[tuple[Env, int]]:
+def surroundings(given: bytes, events: list[Event], interest: int = EVERYTHING) -> Iterator[tuple[Env, int]]:
     """An Env whose stdin holds ``given`` and ends, and the descriptor that its stdout comes out of."""
     with ExitStack() as stack:
         stdin, feed = os.pipe()
@@ -277,7 +277,7 @@ def test_what_has_not_answered_is_pending() -> None:
 
 @pytest.fixture
 def loop() -> Iterator[Loop]:
-    with Loop(Env(0, 1, lambda event: None, Interest(0), time.monotonic)) as loop:
+    with Loop(Env(0, 1, lambda event: None, 0, time.monotonic)) as loop:
         yield loop
 
 
@@ -334,7 +334,7 @@ def test_a_signal_ends_run_and_dispositions_are_restored(name: str) -> None:
 
     number = getattr(signal, name)
     before = signal.getsignal(number)
-    with Loop(Env(0, 1, lambda event: None, Interest(0), time.monotonic)) as loop:
+    with Loop(Env(0, 1, lambda event: None, 0, time.monotonic)) as loop:
         loop.later(0, lambda: os.kill(os.getpid(), number))
         loop.later(TIMEOUT, loop.stop)
         loop.run()

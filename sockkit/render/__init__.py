@@ -24,7 +24,7 @@ class Chosen(NamedTuple):
     """
 
     observer: Observer
-    interest: Interest
+    interest: int
     preview: int = 256
     """Payload bytes of each ``Data`` that it wants at most."""
     looked: int | None = None
@@ -106,7 +106,7 @@ def _choose(wish: Wish, output: Output, clock: Callable[[], float]) -> Chosen:
 
         json = Ndjson(wish, output, clock)
         return Chosen(json, interest | json.interest, json.preview, close=json.close)
-    interest |= Interest.PAYLOAD if interest & Interest.DATA else Interest(0)
+    interest |= Interest.PAYLOAD if interest & Interest.DATA else 0
     story: Story
     if output.color and (output.stderr_terminal or output.stdout_terminal):
         from sockkit.render.terminal import Terminal

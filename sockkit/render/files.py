@@ -62,7 +62,7 @@ class Recorder(Protocol):
     It is made with the path and, by name, ``force``, ``clock`` and ``wish``; what the system refuses is passed on as an OSError.
     """
 
-    interest: Interest
+    interest: int
     preview: int
     """Payload bytes that it needs of each ``Data``: ``render.WHOLE`` for all of them."""
 
