@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from sockkit.errors import OutputGone, SystemRefusal
 from sockkit.events import (
@@ -13,6 +13,7 @@ from sockkit.events import (
     Direction,
     Event,
     Interest,
+    Items,
     Listening,
     Opened,
     Report,
@@ -136,6 +137,13 @@ class Story:
         """The end of a run."""
         self.out.close()
 
+    def columns(self) -> int | None:
+        """Those of stdout, where it is a terminal."""
+        try:
+            return os.get_terminal_size(self.output.stdout).columns
+        except OSError:
+            return None
+
     def report(self, event: Report) -> None:
         """Write a report."""
         raise NotImplementedError
@@ -189,7 +197,7 @@ class Plain(Story):
 
     def report(self, event: Report) -> None:
         """See ``Story``."""
-        write(self.output.stdout, text(event, self.encoding))
+        write(self.output.stdout, text(event, self.encoding, self.columns()))
 
 
 class Diary(Plain):
@@ -215,10 +223,18 @@ class Diary(Plain):
         self._file.close()
 
 
-def text(report: Report, encoding: str = "utf-8") -> bytes:
-    """A report as text: its title, and its sections with their columns aligned."""
+def text(report: Report, encoding: str = "utf-8", columns: int | None = None) -> bytes:
+    """A report as text: its title, and its sections with their columns aligned.
+
+    Args:
+        columns: a terminal's: its long lists are folded to it. None: nothing is cut or wrapped, so that programs can read it.
+    """
     parts = [report.title] if report.title else []
-    parts += ["\n".join(section_lines(section)) for section in report.sections]
+    for section in report.sections:
+        if columns is not None and isinstance(section.rows, Items):
+            parts.append("\n".join([line for line, _ in list_lines(section, columns)]))
+        else:
+            parts.append("\n".join(section_lines(section)))
     return ("\n\n".join(parts) + "\n").encode(encoding, "backslashreplace")
 
 
@@ -230,11 +246,43 @@ def section_lines(section: Section) -> list[str]:
         table.insert(0, section.header)
     columns = max(map(len, table), default=0)
     if columns and min(map(len, table)) == columns:  # a list may be long: all its lines by one pattern
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        pattern = "  " + "  ".join([f"%-{width}s" for width in widths])
+        pattern = _pattern([max(map(len, column)) for column in zip(*table, strict=True)])
         return found + [(pattern % row).rstrip() for row in table]
     widths = [max((len(row[i]) for row in table if i < len(row)), default=0) for i in range(columns)]
     for row in table:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
         found.append("  " + "  ".join(cells).rstrip())
+    return found
+
+
+def _pattern(widths: Sequence[int]) -> str:
+    return "  " + "  ".join([f"%-{width}s" for width in widths])
+
+
+def list_lines(section: Section, columns: int) -> list[tuple[str, str]]:
+    """A long list for a terminal: each line with the mark of its row.
+
+    Where its columns do not fit side by side, the last of them go to a line of their own, indented, below the first.
+    """
+    rows = list(section.rows)
+    table = [section.header, *(row.cells for row in rows)]
+    marks = ["header", *(row.mark for row in rows)]
+    lengths = [sorted(map(len, column)) for column in zip(*table, strict=True)]
+    if sum(each[-1] + 2 for each in lengths) <= columns:
+        pattern = _pattern([each[-1] for each in lengths])
+        return [((pattern % cells).rstrip(), mark) for cells, mark in zip(table, marks, strict=True)]
+    # A few long ones may stick out: the others need not suffer for them.
+    widths = [max(len(name), each[len(each) * 9 // 10]) for name, each in zip(section.header, lengths, strict=True)]
+    first = len(widths)
+    while first > 1 and sum(width + 2 for width in widths[:first]) > columns:
+        first -= 1
+    pattern, indent = _pattern(widths[:first]), " " * 6
+    found = []
+    for cells, mark in zip(table, marks, strict=True):
+        found.append(((pattern % cells[:first]).rstrip(), mark))
+        rest = "   ".join([cell for cell in cells[first:] if cell])
+        if len(rest) > columns - len(indent):
+            found += [(indent + rest[at : at + columns - 6], mark) for at in range(0, len(rest), columns - 6)]
+        elif rest:
+            found.append((indent + rest, mark))
     return found

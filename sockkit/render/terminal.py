@@ -12,9 +12,9 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from sockkit.events import Code, Event, Progress, Report, Section
+from sockkit.events import Code, Event, Items, Progress, Report, Section
 from sockkit.render import Output, Wish
-from sockkit.render.plain import DROPPABLE, Plain, Story, write
+from sockkit.render.plain import DROPPABLE, Plain, Story, list_lines, write
 from sockkit.render.story import Line
 
 COLOURS = {">": "green", "<": "cyan", "=": "", "x": "magenta", "!": "bold red", "*": "dim", "": "bold"}
@@ -126,9 +126,23 @@ class Terminal(Story):
                 console.print()
                 if section.title:
                     console.print(Text(f"{section.title}:", style="bold"))
-                console.print(Padding(_table(section), (0, 0, 0, 2)), soft_wrap=False)
+                if isinstance(section.rows, Items):
+                    self._list(section)
+                else:
+                    console.print(Padding(_table(section), (0, 0, 0, 2)), soft_wrap=False)
         text = "\n".join(_PADDING.sub(lambda end: end[0].replace(" ", ""), line) for line in capture.get().split("\n"))
         write(self.output.stdout, text.encode(self.encoding, "backslashreplace"))
+
+    def _list(self, section: Section) -> None:
+        """A long list: rich would need a second for a thousand rows."""
+        styles = {mark: Style.parse(style) for mark, style in {**MARKS, "header": "dim"}.items()}
+        system = ColorSystem.STANDARD
+        ends = {mark: style.render("\0", color_system=system).split("\0") for mark, style in styles.items()}
+        lines = []
+        for line, mark in list_lines(section, self.columns() or self._console.width):
+            before, after = ends[mark]
+            lines.append(f"{before}{line}{after}")
+        self._console.out("\n".join(lines), highlight=False)
 
 
 def _table(section: Section) -> Table:
