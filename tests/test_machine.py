@@ -255,6 +255,25 @@ with one_of_each():
     assert (done.stdout, done.returncode) == (b"(set(), set())\n", 0), done.stderr.decode()
 
 
+def test_what_ss_and_lsof_do_not_say() -> None:
+    """What docs/inspect.md says of them."""
+    need("ss")
+    need("lsof")
+    with one_of_each() as made:
+        me = os.getpid()
+        ss = subprocess.run(["ss", "-anp"], capture_output=True, check=False, timeout=TIMEOUT).stdout.decode()
+        lsof = subprocess.run(["lsof", "-nP", "-a", "-p", str(me)], capture_output=True, check=False, timeout=TIMEOUT)
+        of_fd = {line.split()[3][:-1]: line for line in lsof.stdout.decode().splitlines() if str(me) in line}
+        seen = {int(fd) for pid, fd in re.findall(r"pid=(\d+),fd=(\d+)", ss) if int(pid) == me}
+        for name in ("unbound", "unbound6", "udplite"):
+            if name in made:
+                assert made[name].fileno() not in seen, name
+                assert made[name].fileno() in ours(inspected("--pid", str(me))), name
+        assert made["client"].fileno() in seen
+        assert of_fd[str(made["unbound"].fileno())].endswith("protocol: TCP")
+        assert "UDPLITE" in of_fd[str(made["udplite"].fileno())]
+
+
 # ---- filters
 
 
