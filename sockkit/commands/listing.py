@@ -231,7 +231,8 @@ def _summary(found: Listing, of: int | None) -> Iterator[Row]:
     count = len(found.sockets)
     states: dict[str, int] = {}
     for key, number in Counter(map(itemgetter(0, 1, 2, 3), found.sockets)).items():
-        name = " ".join(_label(HostSocket(*key, None, None, "", ""))).rstrip()
+        family, type, proto, state = key
+        name = " ".join(_label(HostSocket(family, type, proto, state, None, None, "", ""))).rstrip()
         states[name] = states.get(name, 0) + number
     most = sorted(states.items(), key=lambda pair: -pair[1])
     text = ", ".join(f"{number} {name}" for name, number in most[:4])
