@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from sockkit.events import Env
+    from sockkit.tls import Machine
 
     class Owner(Protocol):
         """What a carrier tells: a session."""
@@ -74,6 +75,8 @@ MESSAGE_SIZE = 65507
 """What one read of a byte stream becomes at most when it is sent as a message: the most that UDP over IPv4 carries."""
 BURST = 16
 """Messages that are handed over before others get their turn: our own receive queue runs over while we only send."""
+SECURED = 64 * 1024
+"""Plain bytes that become records before the socket is asked to take those."""
 BULK = 32 * 1024
 """A read of so much calls the kernel-moved twin in …"""
 TRICKLE = 8 * 1024
@@ -104,15 +107,23 @@ class Shared:
         views: the front of the buffer by its size, below ``BULK``: clients send the same sizes over and over.
     """
 
-    __slots__ = ("_idle", "_lent", "_loop", "_tidying", "buffer", "views")
+    __slots__ = ("_idle", "_lent", "_loop", "_room", "_tidying", "buffer", "views")
 
     def __init__(self, loop: Loop) -> None:
         self.buffer = memoryview(bytearray(BUFFER_SIZE))
         self.views: dict[int, memoryview] = {}
+        self._room: memoryview | None = None
         self._loop = loop
         self._idle: list[syscalls.Pipe] = []
         self._lent = 0
         self._tidying = False
+
+    @property
+    def room(self) -> memoryview:
+        """A second buffer, for what is to become plain bytes in the first."""
+        if self._room is None:
+            self._room = memoryview(bytearray(SECURED))
+        return self._room
 
     def borrow(self) -> syscalls.Pipe | None:
         """A pipe that is empty, or None where there is none to be had: then copy."""
@@ -303,6 +314,116 @@ class Carrier:
     def close(self) -> None:
         """Over: let go of the session, so that neither waits for the other to be cleared away."""
         del self.session
+
+
+class Secured:
+    """TLS between the socket and the carriers of a session, which read and write plain bytes through it.
+
+    Attributes:
+        machine: the TLS connection.
+        more: a read would give something although the socket has nothing: no event tells of it.
+    """
+
+    __slots__ = ("_receive", "_room", "_send", "_unsent", "machine", "more")
+
+    def __init__(self, machine: Machine, receive: syscalls.Read, send: syscalls.Write, room: memoryview) -> None:
+        """
+        Args:
+            room: to receive into; nothing stays in it.
+        """
+        self.machine = machine
+        self.more = False
+        self._receive = receive
+        self._send = send
+        self._room = room
+        self._unsent: memoryview | None = None
+
+    @property
+    def wants_output(self) -> bool:
+        """Records wait for the socket to take them."""
+        return self._unsent is not None
+
+    def handshake(self) -> bool:
+        """Go on as far as possible; True when it is over.
+
+        Raises:
+            OSError: it failed, and the peer was told why, if it listens.
+        """
+        while True:
+            try:
+                self.machine.handshake()
+                self.flush()
+                self.more = True  # perhaps: with the last message of the handshake may have come the first data
+                return True
+            except BlockingIOError:
+                self.flush()
+            except OSError:
+                try:
+                    self.flush()
+                except OSError:
+                    pass
+                raise
+            try:
+                size = self._receive(self._room)
+            except BlockingIOError:
+                return False
+            self.machine.receive(self._room[:size])
+
+    def read(self, buffer: memoryview) -> int:
+        """See ``syscalls.Read``: plain bytes; 0 is the peer's close_notify."""
+        got = 0
+        self.more = False
+        received = False
+        while got < len(buffer):
+            try:
+                size = self.machine.read(buffer[got:])
+            except BlockingIOError:
+                self.flush()
+                if got or received:
+                    break
+                size = self._receive(self._room)
+                self.machine.receive(self._room[:size])
+                received = True
+                continue
+            except OSError:
+                if not got:
+                    raise
+                self.more = True
+                return got
+            if size == 0:
+                self.more = got > 0
+                return got
+            got += size
+        else:
+            self.more = True
+        if not got:
+            raise BlockingIOError
+        return got
+
+    def write(self, data: memoryview | bytes) -> int:
+        """See ``syscalls.Write``: how many plain bytes were taken. No more are, while records wait for the socket."""
+        self.flush()
+        taken = 0
+        while taken < len(data) and self._unsent is None:
+            taken += self.machine.write(data[taken : taken + SECURED])
+            self.flush()
+        if not taken:
+            raise BlockingIOError
+        return taken
+
+    def flush(self) -> None:
+        """Send what waits. Raises OSError where the connection is gone."""
+        while True:
+            if self._unsent is None:
+                records = self.machine.to_send()
+                if not records:
+                    return
+                self._unsent = memoryview(records)
+            try:
+                sent = self._send(self._unsent)
+            except BlockingIOError:
+                return
+            self._unsent = self._unsent[sent:] if sent < len(self._unsent) else None
 
 
 class Direct:

@@ -84,6 +84,43 @@ class Opened(NamedTuple):
     """The peer came to us; else we went to it."""
 
 
+class Certificate(NamedTuple):
+    """One certificate of a chain, as its bytes say. Texts may hold anything: whoever shows them escapes them.
+
+    Attributes:
+        subject, issuer: distinguished names, RFC 4514; empty where nothing here can read them.
+        names: what it is valid for: DNS names and IP addresses.
+        expires: ISO 8601, UTC.
+        fingerprint: SHA-256 of its DER, in lower-case hex.
+    """
+
+    subject: str
+    issuer: str
+    names: tuple[str, ...]
+    expires: str
+    fingerprint: str
+
+
+class Handshake(NamedTuple):
+    """TLS: who the peer is, as far as that was verified, and how the bytes are kept from others.
+
+    Attributes:
+        version: ``TLSv1.3``.
+        cipher: its name in OpenSSL.
+        alpn: the application protocol, or None.
+        verified: how the peer's certificate was judged.
+        chain: the peer's certificates, its own first; empty where it showed none.
+    """
+
+    time: float
+    session: int
+    version: str
+    cipher: str
+    alpn: str | None
+    verified: str
+    chain: tuple[Certificate, ...]
+
+
 class Data(NamedTuple):
     """Payload passed. ``payload`` holds its first bytes if somebody asked to see them, else None."""
 
@@ -274,6 +311,7 @@ Event = (
     | Listening
     | Attempt
     | Opened
+    | Handshake
     | Data
     | Urgent
     | Ended

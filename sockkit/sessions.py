@@ -14,7 +14,18 @@ from socket import socket
 from typing import TYPE_CHECKING, NamedTuple
 
 from sockkit import carriers, syscalls
-from sockkit.carriers import BUFFER_SIZE, BURST, MESSAGE_SIZE, Carrier, Cutter, Look, Messages, Shared, to_crlf
+from sockkit.carriers import (
+    BUFFER_SIZE,
+    BURST,
+    MESSAGE_SIZE,
+    Carrier,
+    Cutter,
+    Look,
+    Messages,
+    Secured,
+    Shared,
+    to_crlf,
+)
 from sockkit.errors import OutputGone, describe, errno_name
 from sockkit.events import (
     Closed,
@@ -39,12 +50,15 @@ from sockkit.text import TerminalEscaper
 if TYPE_CHECKING:
     from sockkit.carriers import AnyCarrier, Transform
     from sockkit.decoders import Decoder
+    from sockkit.tls import Credentials
 
 RAW = 3
 ICMP = frozenset((1, 58))
 """IPPROTO_ICMP and IPPROTO_ICMPV6, whose datagrams are packets with a form."""
 AFTER_END = 1.0
 """Seconds that an idle, still open input of ours is waited for after the peer has ended."""
+HANDSHAKE_TIMEOUT = 10.0
+"""Seconds from the connection to the end of TLS's handshake."""
 REPLY_WAIT = 5.0
 """Seconds without a reply after which a conversation by datagrams is over."""
 
@@ -63,6 +77,7 @@ class Settings(NamedTuple):
         oob: bytes to send out of band before anything else.
         message: bytes of our input that become one message at most.
         exact: … and never fewer, but for the last.
+        handshake_timeout: seconds from the connection to the end of TLS's handshake.
         copy: every byte goes through a buffer of ours, also where the kernel could move it.
     """
 
@@ -76,6 +91,7 @@ class Settings(NamedTuple):
     oob: bytes = b""
     message: int = MESSAGE_SIZE
     exact: bool = False
+    handshake_timeout: float = HANDSHAKE_TIMEOUT
     copy: bool = False
 
 
@@ -102,6 +118,7 @@ class Session:
     _reply: Silence | None = None
     _escaper: TerminalEscaper | None = None
     _echo: Handler | None = None
+    _secured: Secured | None = None
 
     def __init__(
         self,
@@ -124,6 +141,7 @@ class Session:
         accepted: bool = False,
         half_close: bool = True,
         destination: syscalls.Address = None,
+        credentials: Credentials | None = None,
     ) -> None:
         """
         Args:
@@ -136,6 +154,7 @@ class Session:
             own: the socket is ours, to be closed.
             accepted: the peer came to us.
             half_close: an end of ours reaches the peer, which can still answer; else replies are waited for, as with datagrams.
+            credentials: speak TLS: plain bytes on our side, records on the socket.
             destination: where every message is sent to, where the socket cannot be connected.
         """
         self.loop = loop
@@ -158,6 +177,9 @@ class Session:
         self.half_close = connected and half_close
         self.destination = destination
         self._opened = self.env.clock()
+        if credentials is not None:
+            receive, send = syscalls.receiver(self.env, sock), syscalls.sender(self.env, sock)
+            self._secured = Secured(credentials.machine(), receive, send, shared.room)
         if not connected:
             self._dropped_before = syscalls.datagrams_dropped(self.env, sock) or 0
         self._handler: Handler = self.on_socket
@@ -166,9 +188,15 @@ class Session:
 
     def _make_carriers(self, messages: bool) -> None:
         env, sock, relay, settings = self.env, self.sock, self.relay, self.settings
-        read = syscalls.message_receiver(env, sock) if messages else syscalls.receiver(env, sock)
+        read: syscalls.Read
+        send: syscalls.Write
+        if self._secured is not None:
+            read, send = self._secured.read, self._secured.write
+        else:
+            read = syscalls.message_receiver(env, sock) if messages else syscalls.receiver(env, sock)
+            send = syscalls.sender(env, sock, self.destination)
         if relay.inbound.sink is Side.REMOTE:
-            write = syscalls.sender(env, sock)
+            write = send
         elif self.sink is not None and self.sink.write is not None:
             write = self.sink.write
         else:
@@ -193,13 +221,12 @@ class Session:
                 inbound.transform = escaper.feed
         if relay.outbound is not None:
             assert self.source is not None and self.source.read is not None
-            write = syscalls.sender(env, sock, self.destination)
             if messages:
                 limit, cutter = cutting(settings)
-                outbound = Messages(self, relay.outbound, self.source.read, write, limit=limit, message_sink=True)
+                outbound = Messages(self, relay.outbound, self.source.read, send, limit=limit, message_sink=True)
                 outbound.cutter = cutter
             else:
-                outbound = Carrier(self, relay.outbound, self.source.read, write)
+                outbound = Carrier(self, relay.outbound, self.source.read, send)
             if settings.crlf:
                 outbound.transform = to_crlf()
         observed = env.interest & (Interest.DATA | Interest.CALLS)
@@ -211,13 +238,14 @@ class Session:
         for carrier in (inbound, outbound):
             if isinstance(carrier, Carrier):
                 carrier.bulk_from = self._bulk_from(carrier)
-        if echo and not observed and isinstance(inbound, Carrier) and sock.gettimeout() == 0:
+        bare = not observed and self._secured is None
+        if echo and bare and isinstance(inbound, Carrier) and sock.gettimeout() == 0:
             self._handler = self._echo = carriers.echo(inbound, sock, self.on_socket)
         self.inbound, self.outbound = inbound, outbound
 
     def _bulk_from(self, carrier: Carrier) -> int | None:
         """From which byte on the kernel may move a large flow unseen; None: never."""
-        if not syscalls.SPLICE or self.settings.copy or carrier.transform is not None:
+        if not syscalls.SPLICE or self.settings.copy or carrier.transform is not None or self._secured is not None:
             return None
         seen = self.env.interest & Interest.PAYLOAD and (carrier.told_received or carrier.told_sent)
         return self.env.looked if seen else 0
@@ -272,11 +300,45 @@ class Session:
     def start(self) -> None:
         """Say that it is open, and begin to watch."""
         self.env.observer(Opened(self._opened, self.number, self.peer, self.local, *self.kind, self.accepted))
+        if self._secured is not None:
+            self._begin_handshake(self._secured)
+            return
+        self._begin()
+
+    def _begin(self) -> None:
         if self.settings.oob:
             self._send_urgent(self.settings.oob)
         if self.settings.idle_timeout is not None:
             self._watch_idleness(self.settings.idle_timeout)
         self.update()
+
+    def _begin_handshake(self, secured: Secured) -> None:
+        """TLS comes first: until it is over nothing of ours is read, and so nothing is sent."""
+        limit = self.settings.handshake_timeout
+
+        def over() -> None:
+            self.fail(operation, TimeoutError(errno.ETIMEDOUT, f"timed out after {limit:g} s"))
+
+        def go_on(mask: int) -> None:
+            try:
+                done = secured.handshake()
+            except OSError as error:
+                self.fail(operation, error)
+                return
+            if not done:
+                self._mask = READ | WRITE if secured.wants_output else READ
+                self.loop.watch(self.fd, self._mask, go_on)
+                return
+            timer.cancel()
+            self._grace = None
+            self._forget_all()
+            self.half_close = self.half_close and secured.machine.half_close
+            self.env.observer(secured.machine.told(self.env.clock(), self.number))
+            self._begin()
+
+        operation = f"TLS handshake with {self.peer}"
+        timer = self._grace = self.loop.later(limit, over)
+        go_on(READ)
 
     def _send_urgent(self, data: bytes) -> None:
         try:
@@ -288,6 +350,9 @@ class Session:
 
     def update(self) -> None:
         """Watch what the relay wants watched; end when it wants nothing any more."""
+        secured = self._secured
+        while secured is not None and secured.more and self.inbound.hungry and not self.closed:
+            self.inbound.fill()
         if self.closed:
             return
         relay = self.relay
@@ -295,13 +360,13 @@ class Session:
             self._shutdown()
             if self.closed:
                 return
-        if relay.finished:
+        if relay.finished and (secured is None or not secured.wants_output):
             self._finish()
             return
         loop, inbound, outbound = self.loop, self.inbound, self.outbound
         mask = READ | URGENT if inbound.hungry and self.connected else READ if inbound.hungry else 0
         sending = outbound or inbound
-        if sending.waiting and sending.lane.sink is Side.REMOTE:
+        if (sending.waiting and sending.lane.sink is Side.REMOTE) or (secured is not None and secured.wants_output):
             mask |= WRITE
         if mask or not self._hangup:
             if mask != self._mask:
@@ -327,7 +392,7 @@ class Session:
     def on_socket(self, mask: int) -> None:
         """The socket is ready."""
         if mask == READ and self.inbound.fill():
-            if self._reply is not None or self._grace is not None:
+            if self._reply is not None or self._grace is not None or self._secured is not None:
                 self.update()
             return
         if mask & URGENT:
@@ -340,11 +405,19 @@ class Session:
             return
         if mask & (WRITE | HANGUP | ERROR):
             outbound = self.outbound or self.inbound
+            if self._secured is not None:
+                self._flush_records(self._secured, outbound)
             if outbound.lane.sink is Side.REMOTE and outbound.waiting:
                 outbound.drain()
         if mask & (HANGUP | ERROR) and not self.closed and not self.inbound.hungry:
             self._on_hangup()
         self.update()
+
+    def _flush_records(self, secured: Secured, carrier: AnyCarrier) -> None:
+        try:
+            secured.flush()
+        except OSError as error:
+            self.sink_failed(carrier, error)
 
     def _on_hangup(self) -> None:
         """The peer has ended already, and now the connection is gone in our direction too."""
@@ -412,6 +485,8 @@ class Session:
             carrier.flush(self._escaper.flush())
 
     def _peer_end(self) -> str:
+        if self._secured is not None:
+            return "TLS close_notify received"
         return "FIN received" if self._has_fin else "the peer ended"
 
     def _ended(self, side: Side, how: str) -> None:
@@ -425,6 +500,9 @@ class Session:
     def _shutdown(self) -> None:
         if not self.half_close:
             return
+        if self._secured is not None:
+            self._end_records(self._secured)
+            return
         # Of an echo that is over, close(2) follows at once and sends the FIN.
         if not (self.own and self.relay.outbound is None and self.relay.finished):
             try:
@@ -434,6 +512,16 @@ class Session:
                     self.fail("shutdown", error)
                 return
         self._ended(Side.LOCAL, "FIN sent" if self._has_fin else "end of input sent")
+
+    def _end_records(self, secured: Secured) -> None:
+        """close_notify is TLS's end of one direction; the connection's FIN comes when it is closed."""
+        try:
+            secured.machine.end()
+            secured.flush()
+        except OSError as error:
+            self.fail("send TLS close_notify", error)
+            return
+        self._ended(Side.LOCAL, "TLS close_notify sent")
 
     def _await_input(self, lane: Lane) -> None:
         """The peer has ended; our input may still have something for it. An idle one is not waited for for ever."""
@@ -519,8 +607,9 @@ class Session:
 
     def _meaning(self, operation: str, error: OSError) -> str | None:
         """What the refusal of a datagram means, and what to try. (Of a connection it was said at its beginning.)"""
+        told: str | None = getattr(error, "hint", None)  # TLS knows its own
         if self.connected:
-            return None
+            return told
         from sockkit import rules
 
         name, (family, type) = errno_name(error.errno), self.kind
@@ -544,7 +633,7 @@ class Session:
         """End at once, not in order."""
         self.failed = True
         self.error = self.error or error
-        self.env.observer(Failed(self.env.clock(), self.number, operation, error, None))
+        self.env.observer(Failed(self.env.clock(), self.number, operation, error, getattr(error, "hint", None)))
         self.close()
 
     def _receive_urgent(self) -> None:
@@ -613,6 +702,10 @@ class Session:
             if dropped > 0:
                 self.failed = True
                 self.env.observer(Lost(self.env.clock(), self.number, 0, dropped_text(dropped)))
+        if self._secured is not None and self.error is None:
+            machine = self._secured.machine
+            if machine.established and not machine.ended:
+                self._end_records(self._secured)
         if self.own:
             syscalls.close(self.env, self.sock)
         else:
