@@ -112,11 +112,11 @@ class Credentials:
             context.verify_mode = ssl.CERT_NONE
         elif server and ca is not None:
             context.verify_mode = ssl.CERT_REQUIRED
-        store = f"by {ca}" if ca is not None else "by the system's store"
+        store = f"verified by {ca}" if ca is not None else "verified by the system's store"
         self.verified = (
-            "by its fingerprint"
+            "verified by its fingerprint"
             if fingerprint is not None
-            else "not verified"
+            else ("not asked for" if server else "NOT VERIFIED")
             if context.verify_mode == ssl.CERT_NONE
             else store
         )

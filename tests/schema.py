@@ -133,6 +133,13 @@ def _of(hint: object) -> Schema:
         return {"enum": [member.value for member in hint]}
     if isinstance(hint, type) and issubclass(hint, Exception):
         return {"$ref": "#/$defs/error"}
+    if isinstance(hint, type) and issubclass(hint, tuple) and hasattr(hint, "_fields"):
+        fields = typing.get_type_hints(hint)
+        return {
+            "type": "object",
+            "required": list(fields),
+            "properties": {name: _of(field) for name, field in fields.items()},
+        }
     if isinstance(hint, types.UnionType):
         (inner,) = [part for part in typing.get_args(hint) if part is not type(None)]
         return _or_null(_of(inner))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sockkit import addresses, stdio, syscalls
 from sockkit.carriers import CAPACITY, Shared
@@ -30,6 +30,9 @@ from sockkit.resolve import Resolved
 from sockkit.semantics import RAW, Join, Semantics, semantics
 from sockkit.sessions import Session, Settings
 from sockkit.spec import PORT, SECONDS, Kind, SocketSpec, option
+
+if TYPE_CHECKING:
+    from sockkit.tls import Credentials
 
 CONNECT_TIMEOUT = 10.0
 """Seconds for names and all addresses together."""
@@ -58,6 +61,16 @@ class ConnectPlan(EndpointPlan):
         "--connect-timeout", kind=SECONDS, group="session", help="seconds for names and all addresses together (10)"
     )
     zero: bool = option("-z", "--zero", group="session", help="only see whether somebody answers: no data")
+    server_name: str | None = option(
+        "--server-name", kind=Kind("NAME"), group="tls", help="the name to send and to verify (the HOST of the address)"
+    )
+    fingerprint: str | None = option(
+        "--fingerprint",
+        kind=Kind("HEX"),
+        group="tls",
+        help="trust the one certificate with this SHA-256, whatever its name",
+    )
+    insecure: bool = option("--insecure", group="tls", help="do not verify the peer: anybody may be at the other end")
     oob: bytes = option(
         "--oob",
         kind=OOB,
@@ -65,6 +78,55 @@ class ConnectPlan(EndpointPlan):
         group="data",
         help="send DATA out of band first (over TCP its last byte is urgent)",
     )
+
+    def tls_options(self) -> tuple[tuple[bool, str], ...]:
+        """See ``EndpointPlan``."""
+        return (
+            *super().tls_options(),
+            (self.server_name is not None, "--server-name"),
+            (self.fingerprint is not None, "--fingerprint"),
+            (self.insecure, "--insecure"),
+        )
+
+    def credentials(self, target: addresses.Target | None) -> Credentials | None:
+        """What TLS needs, or None without it.
+
+        Args:
+            target: whose name is verified, unless ``--server-name`` says another.
+
+        Raises:
+            UsageError: files that do not do; options that contradict each other; a peer without a name to verify.
+        """
+        if not self.tls:
+            return None
+        for given, flag in ((self.zero, "-z"), (bool(self.oob), "--oob")):
+            if given:
+                raise UsageError(f"{flag} goes beside TLS, not through it: leave one out", option=flag)
+        if self.insecure and (self.ca or self.fingerprint):
+            flag = "--ca" if self.ca else "--fingerprint"
+            raise UsageError(f"{flag} verifies the peer, --insecure does not: give one", option="--insecure")
+        if self.fingerprint is not None and self.ca is not None:
+            raise UsageError("--fingerprint trusts one certificate, --ca an issuer: give one", option="--fingerprint")
+        from sockkit import tls
+
+        name = self.server_name
+        if name is None and target is not None:
+            name = target.host
+            if name is None and target.family in syscalls.INTERNET and isinstance(target.address, tuple):
+                name = str(target.address[0]).partition("%")[0]
+        if name is None and not self.insecure and self.fingerprint is None:
+            text = "there is no name here to verify the peer's certificate by: --server-name NAME says one"
+            raise UsageError(text, option="--tls", hint="or --fingerprint HEX; --insecure verifies nothing")
+        return tls.Credentials(
+            server=False,
+            name=name,
+            ca=self.ca,
+            certificate=self.cert,
+            key=self.key,
+            alpn=self.alpn_names(),
+            insecure=self.insecure,
+            fingerprint=None if self.fingerprint is None else tls.parse_fingerprint(self.fingerprint),
+        )
 
 
 class _Source(NamedTuple):
@@ -103,6 +165,7 @@ def run(plan: ConnectPlan, env: Env) -> Exit:
         raise UsageError("port 0 is nobody's to connect to: give 1 to 65535", option="PORT")
     means = semantics(spec.family, type, spec.proto)
     plan.check_messages(means)
+    plan.check_tls(means)
     if plan.code:
         from sockkit.commands import code
 
@@ -130,6 +193,7 @@ class _Call:
         self.settings = settings
         self.type = type
         self.options = plan.parsed_settings()
+        self.credentials = plan.credentials(target)
         wait = plan.connect_timeout if plan.connect_timeout is not None else plan.wait
         self.timeout = CONNECT_TIMEOUT if wait is None else wait
         if self.timeout == 0:
@@ -168,6 +232,7 @@ class _Call:
         self.type = syscalls.base_type(sock.type)
         self.means = syscalls.means(env, sock)
         plan.check_messages(self.means)
+        plan.check_tls(self.means)
         with Loop(env) as loop:
             try:
                 connected = syscalls.peer_address(env, sock) is not None
@@ -384,6 +449,9 @@ class _Call:
             source, sink = stdio.open_input(env), stdio.open_output(env)
         except OSError as error:
             raise SystemRefusal("open stdin or stdout", error) from error
+        if plan.insecure:
+            text = "the peer is not verified (--insecure): anybody may be at the other end"
+            env.observer(Note(env.clock(), 1, Level.WARNING, text))
         shared = Shared(loop)
         session = Session(
             loop,
@@ -403,6 +471,7 @@ class _Call:
             own=own,
             half_close=means.half_close,
             destination=self.peer if means.join & Join.SEND else None,
+            credentials=self.credentials,
         )
         try:
             session.start()

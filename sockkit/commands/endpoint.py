@@ -16,7 +16,7 @@ from sockkit.events import Call, Env, Interest, Level, Note
 from sockkit.loop import READ, Loop
 from sockkit.resolve import Resolution, Resolved
 from sockkit.semantics import RAW, Semantics
-from sockkit.sessions import AFTER_END, REPLY_WAIT, Settings
+from sockkit.sessions import AFTER_END, HANDSHAKE_TIMEOUT, REPLY_WAIT, Settings
 from sockkit.spec import SECONDS, SETTING, Kind, Plan, SocketSpec, choice, number, option
 
 if TYPE_CHECKING:
@@ -79,6 +79,25 @@ class EndpointPlan(Plan):
     raw: bool = option("--raw", group="data", help="do not escape control bytes of the peer on a terminal")
     copy: bool = option(
         "--copy", group="data", help="copy each byte through sockkit, also where the kernel could move it by itself"
+    )
+    tls: bool = option("--tls", group="tls", help="speak TLS over the connection; the peer is verified")
+    ca: str | None = option(
+        "--ca",
+        kind=Kind("FILE"),
+        group="tls",
+        help="trust these certificates only; serve: clients must show one of them",
+    )
+    cert: str | None = option(
+        "--cert", kind=Kind("FILE"), group="tls", help="our certificate, PEM (serve: else a throw-away one)"
+    )
+    key: str | None = option(
+        "--key", kind=Kind("FILE"), group="tls", help="its key, PEM, if it is in a file of its own"
+    )
+    alpn: str | None = option(
+        "--alpn", kind=Kind("NAMES"), group="tls", help="application protocols to offer, such as h2,http/1.1"
+    )
+    handshake_timeout: float | None = option(
+        "--handshake-timeout", kind=SECONDS, group="tls", help="seconds that TLS's handshake may take (10)"
     )
     outputs: tuple[str, ...] = option(
         "-o",
@@ -213,7 +232,39 @@ class EndpointPlan(Plan):
             crlf=self.crlf,
             oob=oob,
             copy=self.copy,
+            handshake_timeout=HANDSHAKE_TIMEOUT if self.handshake_timeout is None else self.handshake_timeout,
         )
+
+    def tls_options(self) -> tuple[tuple[bool, str], ...]:
+        """(given, flag) of the options that mean nothing without ``--tls``."""
+        return (
+            (self.ca is not None, "--ca"),
+            (self.cert is not None, "--cert"),
+            (self.key is not None, "--key"),
+            (self.alpn is not None, "--alpn"),
+            (self.handshake_timeout is not None, "--handshake-timeout"),
+        )
+
+    def check_tls(self, means: Semantics) -> None:
+        """Raises UsageError where TLS options would mean nothing."""
+        if not self.tls:
+            for given, flag in self.tls_options():
+                if given:
+                    raise UsageError(f"{flag} is for TLS: add --tls", option=flag)
+            return
+        if means.boundaries or not means.connections:
+            raise UsageError("TLS needs a stream: leave -u, --type or --tls out", option="--tls")
+        if self.handshake_timeout == 0:
+            raise UsageError("a timeout of 0 seconds allows no handshake: give more", option="--handshake-timeout")
+
+    def alpn_names(self) -> list[str]:
+        """``--alpn``, taken apart. Raises UsageError."""
+        names = self.alpn.split(",") if self.alpn is not None else []
+        if any(not 0 < len(name) < 256 or not name.isascii() for name in names):
+            raise UsageError(
+                "names of protocols are separated by commas, each 1 to 255 ASCII characters", option="--alpn"
+            )
+        return names
 
     def for_messages(self, settings: Settings, means: Semantics) -> Settings:
         """… and what messages are made of stdin."""

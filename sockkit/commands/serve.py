@@ -6,7 +6,7 @@ import errno
 import os
 import socket
 import stat
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sockkit import addresses, names, stdio, syscalls, systemd
 from sockkit.carriers import CAPACITY, Shared
@@ -29,6 +29,9 @@ from sockkit.relay import Relay
 from sockkit.semantics import Join, semantics
 from sockkit.sessions import Session, Settings
 from sockkit.spec import ANY_PORT, MODE, SocketSpec, choice, number, option
+
+if TYPE_CHECKING:
+    from sockkit.tls import Credentials
 
 TRANSIENT = frozenset(
     getattr(errno, name)
@@ -83,6 +86,25 @@ class ServePlan(EndpointPlan):
     replace: bool = option("--replace", group="socket", help="Unix: remove a stale socket that stands in the way")
     socket_mode: int | None = option("--socket-mode", kind=MODE, group="socket", help="Unix: permissions of the path")
 
+    def credentials(self, address: Any) -> Credentials | None:
+        """What TLS needs, or None without it.
+
+        Args:
+            address: ours, which a throw-away certificate is for.
+
+        Raises:
+            UsageError: files that do not do.
+        """
+        if not self.tls:
+            return None
+        from sockkit import tls
+
+        own = [str(address[0]).partition("%")[0]] if isinstance(address, tuple) else []
+        names = dict.fromkeys(("localhost", "127.0.0.1", "::1", socket.gethostname(), *own))
+        return tls.Credentials(
+            server=True, ca=self.ca, certificate=self.cert, key=self.key, alpn=self.alpn_names(), names=list(names)
+        )
+
     def path_options(self) -> tuple[tuple[bool, str], ...]:
         """(given, flag) of the options that only the path of a Unix socket has."""
         return (self.replace, "--replace"), (self.socket_mode is not None, "--socket-mode")
@@ -118,6 +140,7 @@ class _Server:
         self.count = self.sent = self.received = 0
         self.failed = False
         self.datagrams: Datagrams | None = None
+        self.credentials: Credentials | None = None
         self.lent = False
         self.local = ""
         self.wildcard = False
@@ -136,6 +159,7 @@ class _Server:
         begun = env.clock()
         with Loop(env) as self.loop:
             self.shared = Shared(self.loop)
+            self.credentials = self.plan.credentials(self.target.address if self.target is not None else None)
             sock = self.sock = self._socket()
             try:
                 self._announce(sock)
@@ -157,6 +181,7 @@ class _Server:
             spec = plan.spec_for(target.family or socket.AF_INET, target)
             self.means = semantics(spec.family, syscalls.base_type(spec.type), spec.proto)
             plan.check_messages(self.means)
+            plan.check_tls(self.means)
             if self.means.join & Join.ACCEPT:
                 text = "the kernel itself is the other side here: sockkit connect reaches it"
                 raise UsageError(text, option="--family")
@@ -208,6 +233,7 @@ class _Server:
         try:
             self.means = syscalls.means(env, sock)
             plan.check_messages(self.means)
+            plan.check_tls(self.means)
             if syscalls.peer_address(env, sock) is not None and self.means.connections:
                 raise UsageError(
                     f"fd {fileno} is connected: it can be conversed over (sockkit connect --fileno {fileno}), not served on",
@@ -321,6 +347,8 @@ class _Server:
         kind = syscalls.base_type(sock.type if identity.type is None else identity.type)
         self.kind = int(sock.family), kind
         remark, warning = self._reach(sock, address)
+        if self.credentials is not None and self.credentials.own is not None:
+            remark = f"{remark}; " * bool(remark) + f"a throw-away certificate, SHA-256 {self.credentials.own}"
         env.observer(Listening(env.clock(), text, names.FAMILIES.label(family), names.TYPES.label(kind), remark))
         if warning:
             env.observer(Note(env.clock(), 0, Level.WARNING, warning))
@@ -482,6 +510,7 @@ class _Server:
             sink=self.sink,
             on_close=self._on_close,
             accepted=True,
+            credentials=self.credentials,
         )
         self.sessions[session.number] = session
         session.start()

@@ -50,6 +50,8 @@ def _plain(value: object) -> object:
             "errno": number,
             "name": errno_name(number) if isinstance(number, int) else None,
         }
+    if hasattr(value, "_asdict"):
+        return {key: _plain(item) for key, item in value._asdict().items()}
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return value if isinstance(value, (str, int, float, bool, dict, list)) or value is None else str(value)

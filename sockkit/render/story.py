@@ -21,6 +21,7 @@ from sockkit.events import (
     Ended,
     Event,
     Failed,
+    Handshake,
     Level,
     Listening,
     Lost,
@@ -157,6 +158,19 @@ def _opened(event: Opened, room: Room) -> list[Line]:
     return [Line("=", f"{_session(event.session)}{event.peer} connected (here: {event.local})")]
 
 
+def _handshake(event: Handshake, room: Room) -> list[Line]:
+    alpn = f", ALPN {event.alpn}" if event.alpn else ""
+    who = _session(event.session)
+    found = [Line("=", f"{who}{event.version}, {event.cipher}{alpn}; the peer's certificate: {event.verified}")]
+    for number, shown in enumerate(event.chain, 1):
+        names = f" for {', '.join(shown.names)}" if shown.names else ""
+        issuer = f", issued by {shown.issuer}" if shown.issuer else ""
+        expires = f", expires {shown.expires}" if shown.expires else ""
+        text = f"certificate {number}: {shown.subject or '(not read)'}{names}{issuer}{expires}, SHA-256 {shown.fingerprint}"
+        found.append(Line("=", who + text))
+    return found
+
+
 def _data(event: Data, room: Room) -> list[Line]:
     text = data_text(event, room.peers)
     if event.meaning is not None:
@@ -232,6 +246,7 @@ _WORDS: dict[type, Callable[..., list[Line]]] = {
     Listening: _listening,
     Attempt: _attempt,
     Opened: _opened,
+    Handshake: _handshake,
     Data: _data,
     Urgent: _urgent,
     Ended: _ended,
