@@ -18,7 +18,7 @@ PACKAGE = Path(sockkit.__file__).parent
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "events", "text"),
     ("names",),
-    ("addresses", "decoders", "families", "relay", "rules", "semantics", "sockopts", "spec"),
+    ("addresses", "decoders", "families", "relay", "rules", "semantics", "sockopts", "spec", "tls"),
     ("matrix",),
     ("compare",),
     ("libc", "syscalls"),
@@ -75,7 +75,7 @@ HOMES: dict[str, set[str]] = {
     "multiprocessing": set(),
     "asyncio": set(),
     "socketserver": set(),
-    "ssl": set(),
+    "ssl": {"tls"},
     # stdio needs PIPE_BUF; plain writes reports and the story, which have no loop, to what may be lent non-blocking.
     "select": {"loop", "render.plain", "render.stderr", "stdio"},
     "fcntl": {"syscalls"},
