@@ -84,6 +84,28 @@ def setns(fd: int, kind: int) -> None:
     _checked(_library().setns(fd, kind))
 
 
+def getsockopt(fd: int, level: int, number: int, given: bytes, size: int, length: int = 0) -> tuple[bytes, int]:
+    """getsockopt(2) for options whose buffer the kernel reads before it answers: (the whole buffer, optlen as it came back).
+
+    Python's own hands over a buffer that nobody cleared, of at most 1024 bytes.
+
+    Args:
+        given: the front of the buffer; beyond it is zero.
+        size: bytes of the buffer.
+        length: the optlen to hand over where the kernel does not count bytes (SO_GET_FILTER: instructions); 0: ``size``.
+
+    Raises:
+        OSError: the kernel's refusal, or ENOSYS on other systems.
+    """
+    library = _library()
+    import ctypes
+
+    buffer = ctypes.create_string_buffer(given, size)
+    optlen = ctypes.c_uint(length or size)
+    _checked(library.getsockopt(fd, level, number, buffer, ctypes.byref(optlen)))
+    return buffer.raw, optlen.value
+
+
 # ---- addresses that Python's ``socket`` has no form for: each a whole struct sockaddr, its family included
 
 

@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 from sockkit import libc, procfs, sockdiag, syscalls
 from sockkit.errors import SystemRefusal, UsageError
 from sockkit.events import Env
+from sockkit.optvals import TCP_STATES
 from sockkit.procfs import Holder, Holders
 from sockkit.sockdiag import CLOSE, HostSocket, Wanted
-from sockkit.sockopts import TCP_STATES
 from sockkit.text import quoted
 
 LINUX = sys.platform == "linux"

@@ -178,7 +178,18 @@ def _complete_setting(start: str) -> list[tuple[str, str]]:
     return [(f"{row.name}=", row.meaning) for row in rows]
 
 
+def _complete_options(start: str) -> list[tuple[str, str]]:
+    from sockkit import sockopts
+
+    head, comma, last = start.rpartition(",")
+    words = [] if comma else [(word, meaning) for word, meaning in OPTION_WORDS.items() if word.startswith(last)]
+    rows = (row for row in sockopts.OPTIONS if row.readable and row.name.startswith(last.upper()))
+    return words + [(f"{head}{comma}{row.name}", row.meaning) for row in rows]
+
+
+OPTION_WORDS = {"all": "all that apply to the socket", "changed": "those that somebody has set"}
 SETTING = Kind("NAME=VALUE", str, _complete_setting)
+OPTIONS = Kind("all|changed|NAME,…", str, _complete_options)
 ANY_PORT = Kind("PORT", _any_port)
 """A port of whichever family: its range is judged with the address."""
 
@@ -255,6 +266,9 @@ class Plan(Declared):
     proto: str | None = option("--proto", kind=PROTOCOL, group="socket", help="protocol within the family (default 0)")
     fileno: str | None = option(
         "--fileno", kind=Kind("N"), group="socket", help="adopt this file descriptor; it is never closed"
+    )
+    settings: tuple[str, ...] = option(
+        "--set", kind=SETTING, group="socket", multiple=True, help="set a socket option, at its own moment; repeatable"
     )
     quiet: bool = option("-q", "--quiet", group="output", help="no story; errors and losses are still said")
     verbose: bool = option("-v", "--verbose", group="output", help="say everything, every system call too")

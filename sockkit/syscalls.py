@@ -48,6 +48,7 @@ TRUNC: int = getattr(socket, "MSG_TRUNC", 0) if LINUX else 0
 """As a flag of recv(2) it returns a message's true length; only Linux has that meaning."""
 INTERNET = frozenset(getattr(socket, name) for name in ("AF_INET", "AF_INET6") if hasattr(socket, name))
 AF_INET6: int | None = getattr(socket, "AF_INET6", None)
+AF_VSOCK: int | None = getattr(socket, "AF_VSOCK", None)
 NO_TRUNC = frozenset((26, 29)) if LINUX else frozenset()
 """LLC and CAN: see ``_trunc``."""
 SO_MEMINFO = 55
@@ -480,13 +481,24 @@ def set_option(env: Env, sock: socket.socket, option: SockOption, value: int | b
     level, number = option.level_number, option.number
     if level is None or number is None:
         raise UsageError(f"this platform has no {option.name}", option="--set")
-    observed(
-        env,
-        "setsockopt",
-        fd,
-        lambda: (fd, option.level, option.name, value),
-        lambda: sock.setsockopt(level, number, value),
-    )
+
+    def call() -> None:
+        if sock.family != AF_VSOCK:
+            sock.setsockopt(level, number, value)
+            return
+        plain = _disguised(fd)
+        try:
+            plain.setsockopt(level, number, value)
+        finally:
+            plain.detach()
+
+    observed(env, "setsockopt", fd, lambda: (fd, option.level, option.name, value), call)
+
+
+def _disguised(fd: int) -> socket.socket:
+    """An object that was told AF_INET, to be detached: get- and setsockopt(2) ask for no family, but Python takes only ints
+    on AF_VSOCK."""
+    return socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fd)
 
 
 def set_int(env: Env, sock: socket.socket, level: str, name: str, value: int) -> None:
@@ -506,14 +518,19 @@ def v6_only(env: Env, sock: socket.socket) -> bool:
         return True
 
 
-def listening(env: Env, sock: socket.socket) -> bool:
-    """SO_ACCEPTCONN: listen(2) was called on it. False where the platform cannot say."""
+def is_listening(env: Env, sock: socket.socket) -> bool | None:
+    """SO_ACCEPTCONN: listen(2) was called on it. None where the platform cannot say."""
     fd = sock.fileno()
     get = lambda: sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
     try:
         return bool(observed(env, "getsockopt", fd, lambda: (fd, "SOL_SOCKET", "SO_ACCEPTCONN"), get))
     except (OSError, AttributeError):
-        return False
+        return None
+
+
+def listening(env: Env, sock: socket.socket) -> bool:
+    """``is_listening``, False where the platform cannot say."""
+    return bool(is_listening(env, sock))
 
 
 def datagrams_dropped(env: Env, sock: socket.socket) -> int | None:
@@ -549,19 +566,40 @@ def answers(env: Env, family: int, type: int, address: Address) -> bool:
     return True
 
 
-def get_option(env: Env, sock: socket.socket, option: SockOption) -> int | bytes:
-    """getsockopt(2), raw: bytes, or an int where the option's row says so.
+def get_option(env: Env, sock: socket.socket | int, option: SockOption) -> int | bytes:
+    """getsockopt(2), raw: what ``option.decode`` takes.
+
+    Args:
+        env: who is told of it.
+        sock: any socket, or the descriptor of one: what Python believes of its family is of no interest.
+        option: the row. Whether reading it changes anything (``option.reading``) is the caller's business.
 
     Raises:
-        OSError: the kernel's refusal; ENOPROTOOPT too where this platform lacks the option.
+        OSError: the kernel's refusal; ENOPROTOOPT too where this platform lacks the option, or it cannot be read.
     """
-    fd = sock.fileno()
+    fd = sock if isinstance(sock, int) else sock.fileno()
     level, number = option.level_number, option.number
-    if level is None or number is None:
+    if level is None or number is None or not option.readable:
         raise OSError(errno.ENOPROTOOPT, os.strerror(errno.ENOPROTOOPT))
-    size = option.read_size(sock.family)
-    get: Callable[[], int | bytes] = lambda: sock.getsockopt(level, number, *([size] if size else []))
+    get: Callable[[], int | bytes] = lambda: _raw_option(sock, fd, option, level, number)
     return observed(env, "getsockopt", fd, lambda: (fd, option.level, option.name), get)
+
+
+def _raw_option(sock: socket.socket | int, fd: int, option: SockOption, level: int, number: int) -> int | bytes:
+    kind = option.kind
+    if kind.given is not None:
+        from sockkit import libc
+
+        raw, length = libc.getsockopt(fd, level, number, kind.given, kind.size, kind.length)
+        return bytes(raw[: length * (kind.size // kind.length if kind.length else 1)])
+    if not isinstance(sock, int) and not kind.sizes and sock.family != AF_VSOCK:
+        return sock.getsockopt(level, number, kind.size)
+    plain = _disguised(fd)
+    try:
+        family = plain.getsockopt(socket.SOL_SOCKET, SO_DOMAIN) if kind.sizes and SO_DOMAIN is not None else -1
+        return plain.getsockopt(level, number, option.read_size(family))
+    finally:
+        plain.detach()
 
 
 def pending_error(env: Env, sock: socket.socket) -> OSError | None:

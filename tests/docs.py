@@ -21,6 +21,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from sockkit import names, sockopts
+from sockkit.sockopts import SockOption
 from tests import schema
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -148,11 +150,75 @@ def _checks() -> list[str]:
     return lines
 
 
+def _applies(option: SockOption) -> str:
+    """The sockets that an option is for, by the names of this platform."""
+    if not option.applies:
+        return "none"
+    told = []
+    for some in option.applies:
+        words = []
+        if some.families is not None:
+            words.append("/".join(sorted(_named("AF_", number) for number in some.families)))
+        if some.types is not None:
+            words.append("/".join(sorted(_named("SOCK_", number) for number in some.types)))
+        if some.protocols is not None:
+            space = names.protocols(next(iter(some.families or {2})))
+            words.append(
+                "/".join(
+                    (space.name(number) or str(number)).removeprefix("IPPROTO_") for number in sorted(some.protocols)
+                )
+            )
+        if some.not_protocols:
+            words.append("not MPTCP")
+        told.append(" ".join(words) or "all")
+    return "; ".join(dict.fromkeys(told))
+
+
+def _named(prefix: str, number: int) -> str:
+    space = names.FAMILIES if prefix == "AF_" else names.TYPES
+    return (space.name(number) or str(number)).removeprefix(prefix)
+
+
+def _socket_options() -> list[str]:
+    """The table of socket options, a table a level."""
+    lines = ["", "## Socket options", ""]
+    lines += [
+        "For `--set NAME=VALUE`, and in the reports of `sockkit inspect`. Names are those of Linux's headers; a short name will do (`rcvbuf`),"
+    ]
+    lines += [
+        "and so will numbers (`--set 6:1=1`). *Reading* says what getsockopt(2) does besides telling: such an option is read only when it is named."
+    ]
+    for level in dict.fromkeys(option.level for option in sockopts.OPTIONS):
+        rows = [option for option in sockopts.OPTIONS if option.level == level]
+        lines += ["", f"### {level} ({rows[0].level_number})", ""]
+        lines += [
+            "| option | number | what it is | takes | for | set | privilege | reading | what the kernel does | documented |"
+        ]
+        lines += ["|---|---|---|---|---|---|---|---|---|---|"]
+        for option in rows:
+            unit = f" ({option.unit})" if option.unit else ""
+            reading = option.reading or (
+                "not possible" if not option.readable else "moves by itself" if option.volatile else ""
+            )
+            kernel = "; ".join(filter(None, (option.kernel, option.sysctl and f"default: {option.sysctl}")))
+            takes = option.kind.syntax + unit if option.settable else option.kind.name + unit
+            cells: tuple[str, ...] = (
+                option.name,
+                str(option.number),
+                option.meaning,
+                takes,
+                _applies(option),
+                option.moment.value,
+            )
+            cells += (option.privilege, reading, kernel, option.source)
+            lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+    return lines
+
+
 def reference() -> str:
     """The whole reference, from the rows that the program itself uses."""
     from importlib import import_module
 
-    from sockkit import names, sockopts
     from sockkit.addresses import rows as address_rows
     from sockkit.cli import COMMANDS
     from sockkit.commands import steps
@@ -197,14 +263,7 @@ def reference() -> str:
         lines += ["", f"## {title}", "", "| name | on Linux, macOS, FreeBSD, Windows | meaning |", "|---|---|---|"]
         for constant in space.constants():
             lines.append(f"| {constant.name} | {', '.join(constant.platforms)} | {constant.meaning} |")
-    lines += ["", "## Socket options", ""]
-    lines += ["For `--set NAME=VALUE` and in the reports of `sockkit inspect`.", ""]
-    lines += ["| option | level | takes | when | what the kernel does | documented |", "|---|---|---|---|---|---|"]
-    for option in sockopts.OPTIONS:
-        takes = option.kind.syntax if option.settable else "-"
-        lines.append(
-            f"| {option.name} | {option.level} | {takes} | {option.moment.value} | {option.kernel} | {option.source} |"
-        )
+    lines += _socket_options()
     lines += ["", "## Exit statuses", "", "| status | name |", "|---|---|"]
     lines += [f"| {code.value} | {code.name} |" for code in Exit]
     return "\n".join(lines) + "\n"

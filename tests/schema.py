@@ -26,6 +26,10 @@ NAMED: Schema = {"type": "object", "required": ["number", "name"], "properties":
 """A number with its name."""
 
 
+CHANGE: Schema = {"type": "object", "required": ["name", "before", "asked", "got", "late"]}
+"""What came of one ``--set``."""
+
+
 def _or_null(schema: Schema) -> Schema:
     return {"anyOf": [schema, NULL]}
 
@@ -47,6 +51,7 @@ REPORTS: dict[str, Schema] = {
         "error": _or_null({"$ref": "#/$defs/error"}),
         "why": _or_null({"type": "object", "required": ["rule", "source", "text"]}),
         "nearest": _list({"type": "object"}),
+        "set": _list(CHANGE),
         "platform": TEXT,
     },
     "inspect": {
@@ -57,7 +62,11 @@ REPORTS: dict[str, Schema] = {
         "lies": _list(TEXT),
         "local": _or_null(TEXT),
         "peer": _or_null(TEXT),
-        "options": {"type": "object", "additionalProperties": {"type": "object", "required": ["level", "value"]}},
+        "options": {
+            "type": "object",
+            "additionalProperties": {"type": "object", "required": ["level", "value", "default"]},
+        },
+        "set": _list(CHANGE),
         "source": TEXT,
         "pid": COUNT,
         "count": COUNT,

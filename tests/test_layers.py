@@ -17,7 +17,7 @@ PACKAGE = Path(sockkit.__file__).parent
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "events", "text"),
-    ("names",),
+    ("names", "optvals"),
     ("addresses", "decoders", "families", "relay", "rules", "semantics", "sockopts", "spec", "tls"),
     ("matrix",),
     ("compare",),
@@ -37,6 +37,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "commands.endpoint",
         "commands.expect",
         "commands.listing",
+        "commands.options",
         "commands.probe",
         "commands.space",
         "commands.steps",

@@ -398,7 +398,7 @@ def test_m7_an_adopted_descriptor_is_never_closed() -> None:
 
 TOP = {
     *("schema", "command", "complete", "ok", "call", "asked", "given", "got"),
-    *("repr", "decoded", "rewrites", "error", "why", "nearest", "platform"),
+    *("repr", "decoded", "rewrites", "error", "why", "nearest", "set", "platform"),
 }
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sockkit.commands.connect import ConnectPlan
     from sockkit.commands.endpoint import EndpointPlan
     from sockkit.commands.inspect import Inspection
+    from sockkit.commands.options import Setting
     from sockkit.commands.serve import ServePlan
     from sockkit.commands.steps import Program
     from sockkit.matrix import Space
@@ -143,7 +144,7 @@ def missing(plan: Plan, known: Iterable[str]) -> list[str]:
 IDENTITY = (("SO_DOMAIN", syscalls.SO_DOMAIN), ("SO_TYPE", socket.SO_TYPE), ("SO_PROTOCOL", syscalls.SO_PROTOCOL))
 
 
-def probe(spec: SocketSpec) -> str:
+def probe(spec: SocketSpec, settings: Sequence[Setting] = ()) -> str:
     """Make the socket, say what the kernel made of it, close it."""
     asked = [
         f'    print("{name}", sock.getsockopt(socket.SOL_SOCKET, {constant(name, number)}))'
@@ -156,6 +157,7 @@ def probe(spec: SocketSpec) -> str:
         "except OSError as error:",
         '    print(f"{type(error).__name__}: {error}")',
         "else:",
+        *(f"    {option_call('sock', row, value)}" for row, value, _ in settings),
         "    print(sock)",
         *asked,
         "    sock.detach()  # it was lent to us" if spec.fileno is not None else "    sock.close()",
@@ -242,15 +244,15 @@ def steps(program: Program) -> str:
 # ---- inspect
 
 
-def inspect(found: Inspection, settings: Sequence[tuple[SockOption, int | bytes, str]]) -> str:
+def inspect(found: Inspection, settings: Sequence[Setting]) -> str:
     """Look at the socket: what Python believes, addresses, every option that was read."""
     spec = found.asked
     rows = []
     for value in found.options:
         row = value.row
-        if row.reading_changes or row.level_number is None or row.number is None:
+        size = row.python_size(2 if found.kernel.family is None else found.kernel.family)
+        if row.reading or row.level_number is None or row.number is None or size is None:
             continue
-        size = 0 if row.kind.plain else row.read_size(2 if found.kernel.family is None else found.kernel.family)
         where = f"{constant(row.level, row.level_number)}, {constant(row.name, row.number)}"
         rows.append(f'    ("{row.name}", {where}{f", {size}" if size else ""}),')
     body = [

@@ -212,6 +212,11 @@ class _Call:
                 sock = self._dial(loop, target)
                 if sock is None:
                     return Exit.FAILED
+                try:
+                    apply_settings(self.env, sock, self.options, "CONNECTED")
+                except BaseException:
+                    syscalls.close(self.env, sock)
+                    raise
                 if self.means.join & Join.ACCEPT:
                     return self._calculate(loop, sock)
                 return self._converse(loop, sock, own=True)
@@ -241,9 +246,10 @@ class _Call:
                         f"fd {fileno} is connected already, to {self._peer_text(sock)}: leave the address out",
                         option="--fileno",
                     )
-                apply_settings(env, sock, self.options, "BEFORE_BIND", "BEFORE_CONNECT", "ANY")
+                apply_settings(env, sock, self.options, "BEFORE_BIND", "BEFORE_CONNECT", "ANY", lent=True)
                 if not connected and self.means.join and not self._connect_lent(loop, sock, fileno):
                     return Exit.FAILED
+                apply_settings(env, sock, self.options, "CONNECTED")
                 return self._converse(loop, sock, own=False)
             finally:
                 if sock.fileno() != -1:

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 
 from sockkit import names, syscalls
 from sockkit.addresses import Target, format_address, parse_target
-from sockkit.errors import Signalled, SystemRefusal, UsageError, errno_name
-from sockkit.events import Call, Env, Interest, Level, Note
+from sockkit.errors import Signalled, UsageError, errno_name
+from sockkit.events import Call, Env, Interest
 from sockkit.loop import READ, Loop
 from sockkit.resolve import Resolution, Resolved
 from sockkit.semantics import RAW, Semantics
 from sockkit.sessions import AFTER_END, HANDSHAKE_TIMEOUT, REPLY_WAIT, Settings
-from sockkit.spec import SECONDS, SETTING, Kind, Plan, SocketSpec, choice, number, option
+from sockkit.spec import SECONDS, Kind, Plan, SocketSpec, choice, number, option
 
 if TYPE_CHECKING:
-    from sockkit.sockopts import SockOption
+    from sockkit.commands.options import Setting
 
 AF_UNIX: int | None = getattr(socket, "AF_UNIX", None)
 LINUX = sys.platform == "linux"
@@ -41,9 +41,6 @@ class EndpointPlan(Plan):
     udp: bool = option("-u", "--udp", group="socket", help="datagrams: UDP, or with -U Unix datagrams")
     unix: bool = option("-U", "--unix", group="socket", help="Unix socket: the address is a path or @NAME")
     numeric: bool = option("-n", "--numeric", group="socket", help="ask no name server: addresses are numbers")
-    settings: tuple[str, ...] = option(
-        "--set", kind=SETTING, group="socket", multiple=True, help="set a socket option, at its own moment"
-    )
     wait: float | None = option(
         "-w", "--wait", kind=SECONDS, group="session", help="--idle-timeout, and for connect --connect-timeout too"
     )
@@ -271,44 +268,42 @@ class EndpointPlan(Plan):
         size = self.message_size
         return settings._replace(message=size or means.message, exact=means.exact if size is None else True)
 
-    def parsed_settings(self) -> list[tuple[SockOption, int | bytes, str]]:
+    def parsed_settings(self) -> list[Setting]:
         """``--set``, parsed. Raises UsageError."""
         if not self.settings:
             return []
-        from sockkit import sockopts
+        from sockkit.commands import options
 
-        return [sockopts.parse_setting(text) for text in self.settings]
+        if self.fileno is not None:
+            return options.parse(self.settings)
+        family = self.family_number()
+        proto = names.protocols(family or 2).parse(self.proto, option="--proto") if self.proto is not None else None
+        return options.parse(self.settings, options.meant(family, self.type_number(), proto))
 
 
 OOB = Kind("DATA", _oob)
 
 
 def apply_settings(
-    env: Env, sock: socket.socket, settings: Sequence[tuple[SockOption, int | bytes, str]], *moments: str
+    env: Env, sock: socket.socket, settings: Sequence[Setting], *moments: str, lent: bool = False
 ) -> None:
     """Set the options whose moment this is, and say what the kernel made of each: before, asked, got.
+
+    Args:
+        env: who is told.
+        sock: the socket.
+        settings: see ``EndpointPlan.parsed_settings``.
+        moments: names of ``sockopts.Moment``.
+        lent: the socket was not made by us, so that the moment of some may be over.
 
     Raises:
         SystemRefusal: the kernel's refusal, which names the option.
     """
-    for row, value, asked in settings:
-        if row.moment.name not in moments:
-            continue
+    due = [setting for setting in settings if setting.row.moment.name in moments]
+    if due:
+        from sockkit.commands import options
 
-        def read(row: SockOption = row) -> str:
-            try:
-                return row.show(row.decode(syscalls.get_option(env, sock, row)))
-            except OSError:
-                return "unreadable"
-
-        before = read()
-        try:
-            syscalls.set_option(env, sock, row, value)
-        except OSError as error:
-            tip = hint("setsockopt", error, sock.family, sock.type)
-            raise SystemRefusal(f"set {row.name} to {asked}", error, hint=tip) from error
-        got = read()
-        env.observer(Note(env.clock(), 0, Level.INFO, f"{row.name}: was {before}, asked {asked}, got {got}"))
+        options.apply(env, sock, due, lent=lent)
 
 
 def resolve(loop: Loop, target: Target, spec: SocketSpec, *, numeric: bool) -> list[Resolved]:

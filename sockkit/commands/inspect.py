@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import socket
 import textwrap
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from sockkit import addresses, sockopts, syscalls
-from sockkit.commands.endpoint import apply_settings, creation_hint, hint
+from sockkit import addresses, syscalls
+from sockkit.commands import options as sockoptions
+from sockkit.commands.options import Change, OptionValue
 from sockkit.commands.probe import call_text, decoded_repr, full, label, numbers
 from sockkit.errors import Exit, SystemRefusal, UsageError, errno_name
 from sockkit.events import Env, Report, Row, Section
-from sockkit.spec import PORT, SETTING, Kind, Plan, SocketSpec, interval, number, option
+from sockkit.spec import OPTION_WORDS, OPTIONS, PORT, Kind, Plan, SocketSpec, interval, number, option
 from sockkit.syscalls import Identity
 
 
@@ -26,13 +28,13 @@ class InspectPlan(Plan):
       sockkit inspect --fileno 3 3<>/dev/tcp/127.0.0.1/65432
     """
 
-    FIRST = ("fileno", "pid", "all", "state", "port", "process", "settings", "outputs", "quiet", "verbose", "json")
-    settings: tuple[str, ...] = option(
-        "--set",
-        kind=SETTING,
+    FIRST = ("fileno", "pid", "all", "state", "port", "process", "shown", "settings", "outputs", "verbose", "json")
+    shown: str = option(
+        "--options",
+        kind=OPTIONS,
+        default="all",
         group="socket",
-        multiple=True,
-        help="set a socket option of a new socket first",
+        help="socket options to show: all, changed, or names",
     )
     pid: int | None = option(
         "--pid",
@@ -76,18 +78,6 @@ class Belief(NamedTuple):
     timeout: float | None
 
 
-class OptionValue(NamedTuple):
-    """One option as it was read. ``error`` is set where the kernel would not say."""
-
-    row: sockopts.SockOption
-    value: object
-    error: OSError | None
-    default: object
-    """The value that a fresh socket of this kind has, where that is fixed; else None."""
-    changed: bool
-    """The value is not the default."""
-
-
 class Inspection(NamedTuple):
     """Everything that was seen of one socket.
 
@@ -99,7 +89,8 @@ class Inspection(NamedTuple):
         blocking, inheritable: of the descriptor, as the kernel has them.
         send_queue, receive_queue: bytes; None where it cannot be told.
         listening: SO_ACCEPTCONN; None where it cannot be told.
-        options: the common ones of its levels.
+        options: those of its levels, or those that were asked for.
+        changes: what came of the settings.
         lies: where Python's belief and the kernel differ.
     """
 
@@ -114,37 +105,52 @@ class Inspection(NamedTuple):
     receive_queue: int | None
     listening: bool | None
     options: tuple[OptionValue, ...]
+    changes: tuple[Change, ...]
     lies: tuple[str, ...]
 
 
-def inspect(spec: SocketSpec, env: Env | None = None, settings: tuple[str, ...] = ()) -> Inspection:
-    """Look at a socket. A descriptor that is adopted is not closed, and nothing about it is changed.
+def inspect(
+    spec: SocketSpec,
+    env: Env | None = None,
+    settings: tuple[str, ...] = (),
+    options: str = "all",
+    *,
+    ours: bool = True,
+) -> Inspection:
+    """Look at a socket. A descriptor that is adopted is not closed, and nothing about it is changed that ``settings`` do not say.
 
     Args:
         spec: which socket to make, or with ``fileno`` which to look at.
         env: who is told of the system calls; None: nobody.
-        settings: ``NAME=VALUE`` options to set on a new socket first.
+        settings: ``NAME=VALUE`` options to set first.
+        options: ``all``, ``changed``, or names joined by commas. Options that are named are read although reading them
+            has an effect (SO_ERROR).
+        ours: False: it is another process's, and nothing is read whose reading has an effect.
 
     Raises:
-        UsageError: parameters or settings that cannot be.
+        UsageError: parameters, settings or options that cannot be.
         OSError: the kernel's refusal: ENOTSOCK for a file, EBADF for a closed descriptor.
+        SystemRefusal: the kernel's refusal of a setting.
     """
     env = env or syscalls.QUIET
-    parsed = [sockopts.parse_setting(text) for text in settings]
+    parsed = (
+        sockoptions.parse(settings, None if spec.fileno is not None else sockoptions.meant(*spec[:3]))
+        if settings
+        else []
+    )
     sock = syscalls.make(env, spec)
     try:
         belief = Belief(
             repr(sock), decoded_repr(sock, repr(sock)), int(sock.family), int(sock.type), sock.proto, sock.gettimeout()
         )
-        if parsed:
-            apply_settings(env, sock, parsed, "BEFORE_BIND", "BEFORE_CONNECT", "ANY")
+        changes = sockoptions.apply(env, sock, parsed, lent=spec.fileno is not None, tell=False)
         kernel = syscalls.identity(env, sock)
         if spec.fileno is None or spec.family is None or kernel.family in (None, spec.family):
-            return _look(env, spec, sock, belief, kernel)
+            return _look(env, spec, sock, belief, kernel, options, changes, ours)
         # Addresses are read by the family that Python believes in: for those, an object that was told nothing.
         truthful = syscalls.make(env, SocketSpec(fileno=spec.fileno))
         try:
-            return _look(env, spec, truthful, belief, kernel)
+            return _look(env, spec, truthful, belief, kernel, options, changes, ours)
         finally:
             truthful.detach()
     finally:
@@ -154,27 +160,25 @@ def inspect(spec: SocketSpec, env: Env | None = None, settings: tuple[str, ...] 
             sock.detach()
 
 
-def _look(env: Env, spec: SocketSpec, sock: socket.socket, belief: Belief, kernel: Identity) -> Inspection:
+def _look(
+    env: Env,
+    spec: SocketSpec,
+    sock: socket.socket,
+    belief: Belief,
+    kernel: Identity,
+    wanted: str,
+    changes: list[Change],
+    ours: bool,
+) -> Inspection:
     family, type, proto = _known(kernel, belief)
     kind = syscalls.base_type(type)
+    named = ours and wanted.lower() not in OPTION_WORDS
+    rows = sockoptions.choose(wanted, (family, kind, proto))
     local, peer = syscalls.local_address(env, sock), syscalls.peer_address(env, sock)
-    listening: bool | None = None
-    options = []
-    for row in sockopts.applicable(family, kind, proto):
-        value: object = None
-        refusal: OSError | None = None
-        if row.number is None:
-            continue
-        if not row.reading_changes:
-            try:
-                value = row.decode(syscalls.get_option(env, sock, row))
-            except OSError as error:
-                refusal = error
-        default = row.default_on(family, kind, proto)
-        changed = refusal is None and default is not None and not row.reading_changes and value != default
-        if row.name == "SO_ACCEPTCONN" and refusal is None:
-            listening = bool(value)
-        options.append(OptionValue(row, value, refusal, default, changed))
+    listening = syscalls.is_listening(env, sock)
+    values = sockoptions.look(env, sock, (family, kind, proto), rows, anyway=named)
+    if wanted.lower() == "changed":
+        values = [one for one in values if one.changed]
     return Inspection(
         spec,
         belief,
@@ -186,7 +190,8 @@ def _look(env: Env, spec: SocketSpec, sock: socket.socket, belief: Belief, kerne
         None if listening else syscalls.send_queue(env, sock),
         None if listening else syscalls.receive_queue(env, sock),
         listening,
-        tuple(options),
+        tuple(values),
+        tuple(changes),
         tuple(_lies(belief, kernel, family, syscalls.is_blocking(sock))),
     )
 
@@ -246,21 +251,32 @@ def report(found: Inspection, time: float) -> Report:
     if adopted:
         about.append(Row(("descriptor", f"{found.asked.fileno}, still open"), "faint"))
     sections.append(Section("", (), tuple(about)))
-    level = None
-    rows: list[Row] = []
-    structures: list[Section] = []
-    for option_value in found.options:
-        row = option_value.row
-        if row.level != level:
-            if rows:
-                sections.append(Section(f"options: {level}", ("", "value", "what it is"), tuple(rows)))
-            level, rows = row.level, []
-        rows.append(_option_row(option_value, family))
-        if _is_structure(option_value):
-            structures.append(_structure(option_value))
-    if rows:
+    if found.changes:
+        sections.append(sockoptions.change_section(found.changes))
+    structures = []
+    for level in dict.fromkeys(one.row.level for one in found.options):
+        values = [one for one in found.options if one.row.level == level]
+        absent = [one for one in values if one.error is not None and _expected(one)]
+        rows = [_option_row(one, family) for one in values if one not in absent]
+        rows += [Row((name, text, ""), "faint") for name, text in _folded("not here", absent)]
         sections.append(Section(f"options: {level}", ("", "value", "what it is"), tuple(rows)))
+        structures += [_structure(one) for one in values if _is_structure(one)]
     return Report(time, "inspect", call_text(found.asked), _data(found, family), (*sections, *structures))
+
+
+def _expected(one: OptionValue) -> bool:
+    """The refusal says only that there is nothing to tell: not in this state, not in this kernel."""
+    return one.error is not None and errno_name(one.error.errno) in one.row.refusals
+
+
+def _folded(title: str, values: Sequence[OptionValue]) -> Iterator[tuple[str, str]]:
+    """Options of which there is nothing to tell, in a few lines: (name of the line, text)."""
+    by_errno: dict[str, list[str]] = {}
+    for one in values:
+        by_errno.setdefault(errno_name(one.error.errno if one.error else None) or "?", []).append(one.row.name)
+    for name, options in by_errno.items():
+        lines = textwrap.wrap(", ".join(options), 60, break_on_hyphens=False)
+        yield from ((f"{title}: {name}" if at == 0 else "", line) for at, line in enumerate(lines))
 
 
 def _identity_rows(found: Inspection, family: int) -> list[Row]:
@@ -284,8 +300,8 @@ def _identity_rows(found: Inspection, family: int) -> list[Row]:
 
 def _option_row(option_value: OptionValue, family: int) -> Row:
     row = option_value.row
-    if row.reading_changes:
-        return Row((row.name, "not read", f"{row.meaning} (reading it would change it)"), "faint")
+    if not option_value.read:
+        return Row((row.name, "not read", f"{row.meaning} ({row.reading})"), "faint")
     if option_value.error is not None:
         name = errno_name(option_value.error.errno) or str(option_value.error)
         return Row((row.name, name, row.meaning), "faint")
@@ -296,12 +312,12 @@ def _option_row(option_value: OptionValue, family: int) -> Row:
         shown = label("proto", option_value.value, family).partition(" (")[0]
     if option_value.changed:
         return Row((row.name, f"{shown} (default {row.show(option_value.default)})", row.meaning), "changed")
-    return Row((row.name, shown, row.meaning))
+    return Row((row.name, shown, f"{row.meaning} ({row.reading})" if row.reading else row.meaning))
 
 
 def _is_structure(option_value: OptionValue) -> bool:
     """True for what the kernel tells in many numbers: too wide for a line."""
-    return isinstance(option_value.value, dict) and len(option_value.value) > 4
+    return bool(option_value.row.kind.layout) and isinstance(option_value.value, dict) and len(option_value.value) > 2
 
 
 def _structure(option_value: OptionValue) -> Section:
@@ -349,15 +365,18 @@ def _data(found: Inspection, family: int) -> dict[str, object]:
                 "level": option_value.row.level,
                 "value": option_value.value,
                 "shown": None
-                if option_value.error is not None or option_value.row.reading_changes
+                if option_value.error is not None or not option_value.read
                 else option_value.row.show(option_value.value),
                 "unit": option_value.row.unit or None,
+                "default": option_value.default,
                 "changed": option_value.changed,
-                "read": not option_value.row.reading_changes,
+                "volatile": option_value.row.volatile,
+                "read": option_value.read,
                 "error": errno_name(option_value.error.errno) if option_value.error is not None else None,
             }
             for option_value in found.options
         },
+        "set": sockoptions.change_data(found.changes),
     }
 
 
@@ -365,7 +384,7 @@ def run(plan: InspectPlan, env: Env) -> Exit:
     """Inspect and report.
 
     Raises:
-        UsageError: parameters that cannot be. SystemRefusal: no such socket.
+        UsageError: parameters that cannot be. SystemRefusal: no such socket, or an option that it does not take.
     """
     if plan.watch is not None:
         from sockkit.commands import watch
@@ -385,22 +404,18 @@ def run(plan: InspectPlan, env: Env) -> Exit:
 
         return listing.run(plan, env) if plan.fileno is None else other.run(plan, env)
     spec = plan.socket_spec()
-    if spec.fileno is not None and plan.settings:
-        raise UsageError("looking does not touch: --set is for new sockets, not with --fileno", option="--set")
     try:
-        found = inspect(spec, env, plan.settings)
+        found = inspect(spec, env, plan.settings, plan.shown)
     except OSError as error:
-        if error.filename is not None and plan.settings:
-            raise SystemRefusal(
-                f"set {error.filename}", error, hint=hint("setsockopt", error, spec.family, spec.type)
-            ) from error
+        from sockkit.commands.endpoint import creation_hint, hint
+
         if spec.fileno is not None:
             raise SystemRefusal(f"inspect fd {spec.fileno}", error, hint=hint("fileno", error, None, None)) from error
         raise SystemRefusal(call_text(spec), error, hint=creation_hint(spec, error)) from error
     if plan.code:
         from sockkit.commands import code
 
-        code.tell(env, "inspect", code.inspect(found, [sockopts.parse_setting(text) for text in plan.settings]))
+        code.tell(env, "inspect", code.inspect(found, sockoptions.parse(plan.settings, sockoptions.meant(*spec[:3]))))
         return Exit.OK
     env.observer(report(found, env.clock()))
     return Exit.OK

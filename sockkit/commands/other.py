@@ -79,7 +79,7 @@ def look(pid: int, fd: int, env: Env, options: str = "all") -> Other:
     seen, refused = None, None
     try:
         with syscalls.borrowed(env, pid, fd) as sock:
-            seen = one.inspect(SocketSpec(fileno=sock.fileno()), env)
+            seen = one.inspect(SocketSpec(fileno=sock.fileno()), env, options=options, ours=False)
     except OSError as error:
         refused = error
         if error.errno in (errno.ESRCH, errno.EBADF, errno.ENOTSOCK):  # it was there a moment ago
@@ -127,7 +127,7 @@ def run(plan: InspectPlan, env: Env) -> Exit:
     """
     fileno = plan.socket_spec().fileno
     assert plan.pid is not None and fileno is not None
-    found = look(plan.pid, fileno, env)
+    found = look(plan.pid, fileno, env, plan.shown)
     env.observer(report(found, env.clock()))
     return Exit.OK
 

@@ -16,6 +16,9 @@ from sockkit.spec import FAMILY, PROTOCOL, SECONDS, TYPE, Kind, Plan, SocketSpec
 from sockkit.syscalls import Identity
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sockkit.commands.options import Change, Setting
     from sockkit.matrix import Space
 
 NEAREST = 6
@@ -131,6 +134,7 @@ class Probe(NamedTuple):
         error: the exception, or None.
         why: which check of the kernel answered, or None.
         nearest: combinations that do work here, nearest first; empty where there was no error.
+        changes: what came of the options that were to be set.
     """
 
     asked: SocketSpec
@@ -141,6 +145,7 @@ class Probe(NamedTuple):
     error: Exception | None
     why: rules.Explanation | None
     nearest: tuple[SocketSpec, ...]
+    changes: tuple[Change, ...]
 
     @property
     def ok(self) -> bool:
@@ -158,15 +163,17 @@ def outcome_name(error: Exception | None) -> str:
     return "ok" if error is None else errno_name(getattr(error, "errno", None)) or type(error).__name__
 
 
-def probe(spec: SocketSpec, env: Env | None = None) -> Probe:
+def probe(spec: SocketSpec, env: Env | None = None, settings: Sequence[Setting] = ()) -> Probe:
     """Make the socket, look at it, close it (an adopted descriptor is not closed).
 
     Args:
         spec: what to ask for.
         env: who is told of the system calls; None: nobody.
+        settings: options to set on it, see ``commands.options.parse``.
 
     Raises:
         UsageError: parameters that Python refuses before it asks the kernel.
+        SystemRefusal: an option that it does not take.
     """
     env = env or syscalls.QUIET
     try:
@@ -176,13 +183,18 @@ def probe(spec: SocketSpec, env: Env | None = None) -> Probe:
         name = errno_name(error.errno)
         why = rules.why(asked.family, asked.type, asked.proto, name) if spec.fileno is None else None
         nearest = tuple(nearest_working(env, asked)) if spec.fileno is None else ()
-        return Probe(spec, None, None, None, (), error, why, nearest)
+        return Probe(spec, None, None, None, (), error, why, nearest, ())
     try:
         text = repr(sock)
         got = syscalls.identity(env, sock)
         decoded = decoded_repr(sock, text)
         rewrites = () if spec.fileno is not None else tuple(_rewrites(full(spec), got))
-        return Probe(spec, text, decoded, got, rewrites, None, None, ())
+        changes: list[Change] = []
+        if settings:
+            from sockkit.commands import options
+
+            changes = options.apply(env, sock, settings, lent=spec.fileno is not None, tell=False)
+        return Probe(spec, text, decoded, got, rewrites, None, None, (), tuple(changes))
     finally:
         if spec.fileno is None:
             syscalls.close(env, sock)
@@ -367,6 +379,10 @@ def report(found: Probe, time: float) -> Report:
         if found.rewrites:
             reasons = tuple(Row((field, why)) for field, why in found.rewrites)
             sections.append(Section("why rewritten", (), reasons))
+        if found.changes:
+            from sockkit.commands import options
+
+            sections.append(options.change_section(found.changes))
     else:
         number = getattr(found.error, "errno", None)
         rows = [Row(("error", python_text(found.error)), "error")]
@@ -447,9 +463,16 @@ def _data(found: Probe, whole: Full) -> dict[str, object]:
         "rewrites": [{"field": field, "why": why} for field, why in found.rewrites],
         "error": error_data(found.error),
         "why": None if found.why is None else found.why._asdict(),
+        "set": [] if not found.changes else _change_data(found.changes),
         "nearest": [numbers(tuple(near)[:3], full(near).family) for near in found.nearest],
         "platform": sys.platform,
     }
+
+
+def _change_data(changes: Sequence[Change]) -> list[dict[str, object]]:
+    from sockkit.commands import options
+
+    return options.change_data(changes)
 
 
 def run(plan: ProbePlan, env: Env) -> Exit:
@@ -465,6 +488,13 @@ def run(plan: ProbePlan, env: Env) -> Exit:
         return against.run(plan, env)
     if plan.step_timeout is not None and not plan.steps:
         raise UsageError("it limits the calls of --steps, and there are none", option="--step-timeout")
+    if plan.settings and (plan.steps or space is not None):
+        other = (
+            "steps have setsockopt=NAME=VALUE"
+            if plan.steps
+            else "it is for one socket, not for a list, a range or --all"
+        )
+        raise UsageError(other, option="--set")
     if plan.steps:
         from sockkit.commands import steps
 
@@ -478,11 +508,16 @@ def run(plan: ProbePlan, env: Env) -> Exit:
             raise UsageError("one combination is asked for anyway: it goes with a list, a range or --all", option=name)
     spec = plan.socket_spec()
     check_count(plan.expect, 1)
+    settings: list[Setting] = []
+    if plan.settings:
+        from sockkit.commands import options
+
+        settings = options.parse(plan.settings, None if spec.fileno is not None else options.meant(*spec[:3]))
     if plan.code:
         from sockkit.commands import code
 
-        code.tell(env, "probe", code.probe(spec))
+        code.tell(env, "probe", code.probe(spec, settings))
         return Exit.OK
-    found = probe(spec, env)
+    found = probe(spec, env, settings)
     problem = None if plan.expect is None else of_one(plan.expect, found.outcome)
     return conclude(env, report(found, env.clock()), plan.expect, problem, ok=found.ok)

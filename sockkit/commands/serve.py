@@ -239,7 +239,7 @@ class _Server:
                     f"fd {fileno} is connected: it can be conversed over (sockkit connect --fileno {fileno}), not served on",
                     option="--fileno",
                 )
-            apply_settings(env, sock, self.options, "BEFORE_BIND", "BEFORE_CONNECT", "ANY")
+            apply_settings(env, sock, self.options, "BEFORE_BIND", "BEFORE_CONNECT", "ANY", lent=True)
             address = syscalls.local_address(env, sock)
             if sock.family in syscalls.INTERNET and address is not None and not address[1]:
                 text = f"fd {fileno} has no address: listening would bind it to any port of every interface"
@@ -420,6 +420,8 @@ class _Server:
             except OSError as error:
                 self._on_refused_accept(error)
                 return
+            if self.options and not self._tune(sock):
+                continue
             self._open(sock, address)
             if self.plan.once or self.lent:
                 # One session is all that is wanted; a lent listener may block in accept where ours would not.
@@ -439,6 +441,17 @@ class _Server:
             raise BlockingIOError
         with self.loop.interruptible():
             return syscalls.accept(self.env, self.sock)
+
+    def _tune(self, sock: socket.socket) -> bool:
+        """``--set`` of options that only a connection has; others it inherits from the listener. False: it is closed."""
+        try:
+            apply_settings(self.env, sock, self.options, "CONNECTED")
+        except SystemRefusal as refusal:
+            self.failed = True
+            self.env.observer(Failed(self.env.clock(), 0, refusal.operation, refusal.error, refusal.hint))
+            syscalls.close(self.env, sock)
+            return False
+        return True
 
     def _on_refused_accept(self, error: OSError) -> None:
         if error.errno in TRANSIENT:

@@ -279,7 +279,9 @@ def _get_option(kind: Kind, actor: str, text: str | None) -> Compiled:
     row = sockopts.find(text)
     if row.level_number is None or row.number is None:
         raise UsageError(f"this platform has no {row.name}", option="--steps")
-    size = 0 if row.kind.plain else row.read_size(kind.family)
+    size = row.python_size(kind.family)
+    if size is None:
+        raise UsageError(f"Python's getsockopt cannot read {row.name}", option="--steps", hint=row.about)
     return "getsockopt", (
         named(row.level, row.level_number),
         named(row.name, row.number),
