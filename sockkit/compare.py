@@ -129,8 +129,7 @@ class _Side:
     """One of the two, and what its caller may."""
 
     def __init__(self, matrix: Matrix) -> None:
-        allowed = matrix.host.get("capabilities")
-        self._allowed = frozenset(allowed) if isinstance(allowed, list) else frozenset[str]()
+        self._allowed = matrix.allowed
         platform = matrix.host.get("platform")
         self._platform = platform if isinstance(platform, str) else "linux"
         self._contained = matrix.host.get("netns") == "other"

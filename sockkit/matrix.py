@@ -222,6 +222,12 @@ class Matrix:
         self.complete = True
         self._index: dict[int, int] | None = None
 
+    @property
+    def allowed(self) -> frozenset[str]:
+        """The capabilities that whoever asked surely had."""
+        found = self.host.get("capabilities")
+        return frozenset(found) if isinstance(found, list) and self.host.get("userns") != "other" else frozenset()
+
     def row(self, family: int, type: int) -> Row:
         """The answers of one family and type, made if there are none yet."""
         row = self.rows.get((family, type))
@@ -424,6 +430,11 @@ def shipped() -> dict[str, str]:
     except OSError:
         return {}
     return {name[:-5]: os.path.join(SHIPPED, name) for name in found if name.endswith(".json")}
+
+
+def complete(start: str) -> list[tuple[str, str]]:
+    """The shipped matrices whose names begin so, for a shell."""
+    return [(name, "comes with sockkit") for name in shipped() if name.startswith(start)]
 
 
 def load(path: str, *, option: str = "--against") -> Matrix:

@@ -119,6 +119,12 @@ def _namespace() -> str | None:
     return "first" if os.path.exists("/proc/sys/net/core/dev_weight") else "other"
 
 
+def _user_namespace() -> str | None:
+    """``first`` or ``other``: in another one, capabilities count for less than their names say (user_namespaces(7))."""
+    text = _read("/proc/self/uid_map")
+    return None if text is None else "first" if text.split() == ["0", "0", "4294967295"] else "other"
+
+
 def host() -> dict[str, object]:
     """Who answers: what a difference between two matrices may come from."""
     from sockkit import __version__
@@ -139,6 +145,7 @@ def host() -> dict[str, object]:
         "confined": _read("/proc/self/attr/current") or None,
         "container": _container(),
         "netns": _namespace(),
+        "userns": _user_namespace(),
         "python": platform.python_version(),
         "sockkit": __version__,
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -462,29 +469,51 @@ class _Sweep:
 
 
 class Present:
-    """What can be asked for without making the kernel look for a module.
+    """What can be asked for without making the kernel load a module.
 
-    From /proc/net/protocols, /proc/modules and what every kernel with sockets has.
+    Args:
+        world: what the kernel's tables say to be registered.
+        aliases: what modprobe can load by the names that the kernel asks for (``net-pf-29``); None where that is not known.
     """
 
-    def __init__(self, world: rules.World) -> None:
+    def __init__(self, world: rules.World, aliases: frozenset[str] | None) -> None:
         self._world = world
+        self._aliases = aliases
 
     def safe(self, family: int, type: int, proto: int) -> bool:
-        """Nothing that this combination hangs on is missing, as far as it can be told."""
-        return all(
-            self._world.holds(fact) or rule.module(ask) is None
-            for ask in (rules.Ask(family, type, proto, "", "linux"),)
-            for rule, fact in rules.checks(ask)
-        )
+        """Nothing that this combination hangs on is missing and to be loaded, as far as it can be told."""
+        ask = rules.Ask(family, type, proto, "", "linux")
+        return all(self._world.holds(fact) or not self._loadable(rule.module(ask)) for rule, fact in rules.checks(ask))
+
+    def _loadable(self, module: str | None) -> bool:
+        if module is None:
+            return False
+        # First with the type, then without: inet_create, net/ipv4/af_inet.c.
+        return self._aliases is None or not self._aliases.isdisjoint((module, module.partition("-type-")[0]))
 
 
 def present() -> Present | None:
     """See ``Present``; None where the kernel cannot load modules, so that asking is always safe."""
-    loaded = modules()
-    if loaded is None or _read("/proc/sys/kernel/modprobe") == "":
+    if modules() is None or _read("/proc/sys/kernel/modprobe") == "":
         return None
-    return Present(rules.World(registered(), ()))
+    return Present(rules.World(registered(), ()), aliases(f"/lib/modules/{platform.release()}/modules.alias"))
+
+
+def aliases(
+    path: str, directories: Sequence[str] = ("/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib")
+) -> frozenset[str] | None:
+    """The names that modprobe knows: modules.alias, and modprobe.d in each of the directories (modprobe.d(5))."""
+    texts = [_read(path)]
+    if texts[0] is None:
+        return None
+    for directory in directories:
+        folder = os.path.join(directory, "modprobe.d")
+        try:
+            texts += [_read(os.path.join(folder, name)) for name in os.listdir(folder) if name.endswith(".conf")]
+        except OSError:
+            continue
+    lines = (line.split() for text in texts for line in (text or "").splitlines())
+    return frozenset(words[1] for words in lines if len(words) > 2 and words[0] in ("alias", "install"))
 
 
 def registered() -> frozenset[tuple[int, int, int]]:

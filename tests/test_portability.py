@@ -155,6 +155,25 @@ def test_reports(hidden: dict[str, Any]) -> None:
     assert (status, out) == (2, "") and err.startswith("sockkit: --family: ")
 
 
+@pytest.mark.parametrize("hidden", LACKING.values(), ids=LACKING)
+def test_spaces(hidden: dict[str, Any]) -> None:
+    """Where it is not Linux, no rule is trusted: every cell is asked."""
+    space = ("--family", "0-3", "--type", "0-6", "--proto", "0-20")
+    status, out, err = python(COMMAND, hidden, "probe", "--json", *space)
+    assert (status, err) == (0, ""), err
+    found = json.loads(out)
+    assert found["sweep"]["inferred"] == 0 or "platform" not in hidden
+    assert sum(last - first + 1 for _, _, first, last, *_ in found["cells"]) == 4 * 7 * 21
+    status, out, err = python(COMMAND, hidden, "probe", *space)
+    assert (status, err) == (0, "") and "INET" in out
+
+
+def test_all_is_what_the_platform_has() -> None:
+    code = "from sockkit import matrix; print(*(len(matrix.everything(axis)) for axis in ('family', 'type', 'proto')))"
+    sizes = {name: python(HIDE + code, {"platform": name})[1].split() for name in ("linux", "darwin", "win32")}
+    assert sizes == {"linux": ["47", "12", "263"], "darwin": ["42", "12", "256"], "win32": ["36", "12", "256"]}
+
+
 @pytest.mark.parametrize(
     ("name", "platform", "said"),
     [

@@ -377,6 +377,18 @@ def test_what_changes_while_modules_are_loaded_is_settled_and_marked() -> None:
 
 
 @pytest.mark.lab
+@pytest.mark.timeout(4000)
+def test_the_labs_kernel_cold(tmp_path: Path) -> None:
+    """On demand: from a fresh boot, what is inferred is what a loop over every cell finds afterwards. It takes half an hour."""
+    if os.environ.get("SOCKKIT_LAB_COLD") != "1":
+        pytest.skip("on demand: SOCKKIT_LAB_COLD=1 python -m tests.lab tests/test_predictor.py -k cold")
+    quick = sweep.sweep(WHOLE, syscalls.QUIET)
+    assert quick.sweep["modules"], "this was no fresh boot"
+    for family, type, proto, answer in quick.cells():
+        assert asked(family, type, proto) == answer.outcome, (family, type, proto)
+
+
+@pytest.mark.lab
 def test_phonet_without_its_pipes() -> None:
     subprocess.run(["modprobe", "phonet"], check=True)
     subprocess.run(["rmmod", "pn_pep"], check=False, capture_output=True)
@@ -407,6 +419,31 @@ def test_nothing_is_loaded_if_so_wished() -> None:
     assert whole.at(2, 1, 6) == matrix.Answer(OK, None, False) or whole.at(2, 1, 6) == matrix.Answer(OK, None, True)
     for family in gone:
         assert not whole.working(family) and whole.at(family, 2, 0) is None, "it is not there, and asking would load it"
+
+
+def test_what_modprobe_could_load_is_left_alone(tmp_path: Path) -> None:
+    """By the tables and modprobe's files: what no module is known for can be asked."""
+    (tmp_path / "modules.alias").write_text("# comment\nalias net-pf-29 can\nalias net-pf-2-proto-132 sctp\n")
+    (tmp_path / "etc" / "modprobe.d").mkdir(parents=True)
+    (tmp_path / "etc" / "modprobe.d" / "local.conf").write_text("install net-pf-30 /bin/false\noptions can x=1\n")
+    (tmp_path / "etc" / "modprobe.d" / "ignored").write_text("alias net-pf-31 bluetooth\n")
+    found = sweep.aliases(str(tmp_path / "modules.alias"), [str(tmp_path / "etc"), str(tmp_path / "none")])
+    assert found == frozenset(("net-pf-29", "net-pf-2-proto-132", "net-pf-30"))
+    assert sweep.aliases(str(tmp_path / "none"), [str(tmp_path / "etc")]) is None
+    told = rules.World(registered("firecracker-6.18"), ())
+    known, unknown = sweep.Present(told, found), sweep.Present(told, None)
+    for cell, by_aliases, without in (
+        ((2, 1, 6), True, True),  # registered
+        ((1, 4, 9), True, True),  # the code of a family that is there decides
+        ((29, 3, 1), False, False),
+        ((30, 1, 0), False, False),
+        ((31, 1, 0), True, False),  # not there, and nothing could be loaded
+        ((2, 1, 132), False, False),
+        ((2, 5, 132), False, False),
+        ((2, 1, 99), True, False),
+        ((2, 3, 0), True, False),
+    ):
+        assert (known.safe(*cell), unknown.safe(*cell)) == (by_aliases, without), cell
 
 
 def test_the_sample_is_random_and_a_hundredth() -> None:

@@ -154,6 +154,48 @@ def test_what_it_says() -> None:
     assert screen.status == 0 and b"\x1b[30;42m+2" in screen.shown
 
 
+@needs_linux
+def test_the_heat_map_fits_a_terminal_of_80_columns() -> None:
+    """Coloured by outcome, with the counts in the cells; on a terminal progress is shown in one line that goes away."""
+    screen = on_terminal("probe", "--exhaustive", "--family", "0-16", "--type", "all", "--proto", "0-262", columns=80)
+    assert screen.status == 0
+    shown = screen.shown.decode()
+    assert re.search(r"\r[^\n]*━[^\n]* \d+ % AF_", shown) and "\r\x1b[K" in shown
+    report = shown.rpartition("\x1b[K")[2]
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", report).splitlines()
+    start = lines.index("protocols that work (+), or the commonest refusal:")
+    heat = lines[start + 1 : lines.index("", start)]
+    assert max(map(len, heat)) <= 80 and heat[0].split()[:3] == ["0", "STRE", "DGRA"]
+    assert any(
+        line.split() == ["UNIX", "p261", "+2", "+2", "+2", "p261", "+2", "p261", "p261", "p261", "p261", "p261", "v263"]
+        for line in heat
+    )
+    assert "\x1b[30;42m+2   \x1b[0m" in report
+
+
+@needs_linux
+def test_progress_is_for_terminals_only() -> None:
+    result = run("probe", "--exhaustive", *SMALL)
+    assert result.status == 0 and result.err == b""
+    screen = on_terminal("probe", "-q", "--exhaustive", "--family", "0-16", "--type", "all", "--proto", "0-100")
+    assert "━" not in screen.shown.decode()
+
+
+@needs_linux
+def test_in_a_user_namespace_capabilities_count_for_less() -> None:
+    """root of a user namespace has all of them, and may not use them in a network namespace that is not its own."""
+    command = ["unshare", "--user", "--map-root-user", sys.executable, "-m", "sockkit", "probe"]
+    space = ("--family", "PACKET", "--type", "all", "--proto", "0-9")
+    done = subprocess.run([*command, *space], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"CANNOT: no user namespaces here: {done.stderr.strip()}")
+    assert re.search(r"^  privilege +packet_create, net/packet/af_packet.c +EPERM +110$", done.stdout, re.M), (
+        done.stdout
+    )
+    document = json.loads(subprocess.run([*command, "--json", *space], capture_output=True, check=True).stdout)
+    assert document["host"]["userns"] == "other" and "CAP_NET_RAW" in document["host"]["capabilities"]
+
+
 # ---- the file
 
 outcomes = st.sampled_from(["ok", "EINVAL", "EPERM", "EPROTONOSUPPORT"])

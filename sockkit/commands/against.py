@@ -47,7 +47,7 @@ def run(plan: ProbePlan, env: Env) -> Exit:
     return Exit.FAILED if found.differences or found.unanswered else Exit.OK
 
 
-HOST = ("kernel", "machine", "user", "capabilities", "seccomp", "confined", "container", "netns")
+HOST = ("kernel", "machine", "user", "capabilities", "seccomp", "confined", "container", "netns", "userns")
 """What is told of the two hosts."""
 
 

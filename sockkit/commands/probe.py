@@ -31,6 +31,12 @@ def _complete_steps(start: str) -> list[tuple[str, str]]:
     return complete(start)
 
 
+def _complete_matrices(start: str) -> list[tuple[str, str]]:
+    from sockkit import matrix
+
+    return matrix.complete(start)
+
+
 class ProbePlan(Plan):
     """sockkit probe [OPTIONS]
 
@@ -68,7 +74,7 @@ class ProbePlan(Plan):
     )
     against: tuple[str, ...] = option(
         "--against",
-        kind=Kind("FILE"),
+        kind=Kind("FILE", str, _complete_matrices),
         group="space",
         multiple=True,
         help="compare this host with a matrix; given twice: two matrices",

@@ -92,13 +92,11 @@ def absent(matrix: Matrix) -> list[int]:
 
 def refusals(matrix: Matrix) -> Counter[tuple[str, str, str]]:
     """How many cells each check of the kernel refused: by its name, its source and its errno."""
-    allowed = matrix.host.get("capabilities")
-    allowed = allowed if isinstance(allowed, list) else []
     platform = str(matrix.host.get("platform", "linux"))
     found: Counter[tuple[str, str, str]] = Counter()
     for family, type, first, last, answer in matrix.runs():
         if not answer.ok:
-            why = rules.why(family, type, first, answer.outcome, platform, allowed)
+            why = rules.why(family, type, first, answer.outcome, platform, matrix.allowed)
             key = (why.rule, why.source, answer.outcome) if why is not None else ("unknown", "", answer.outcome)
             found[key] += last - first + 1
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from rich.color import ColorSystem
 from rich.console import Console
@@ -128,6 +128,9 @@ class Terminal(Story):
                     console.print(Text(f"{section.title}:", style="bold"))
                 if isinstance(section.rows, Items):
                     self._list(section)
+                elif any(row.marks for row in section.rows):
+                    for line in _tiles(section):
+                        console.print(line)
                 else:
                     console.print(Padding(_table(section), (0, 0, 0, 2)), soft_wrap=False)
         text = "\n".join(_PADDING.sub(lambda end: end[0].replace(" ", ""), line) for line in capture.get().split("\n"))
@@ -145,6 +148,24 @@ class Terminal(Story):
         self._console.out("\n".join(lines), highlight=False)
 
 
+def _tiles(section: Section) -> Iterator[Text]:
+    """A table whose cells have colours of their own, side by side; where it is too wide, the terminal breaks the lines."""
+    table = (
+        [section.header, *(row.cells for row in section.rows)] if section.header else [r.cells for r in section.rows]
+    )
+    widths = [max(len(row[i]) for row in table if i < len(row)) + 1 for i in range(max(map(len, table)))]
+    if section.header:
+        yield Text(
+            "  " + "".join(cell.ljust(width) for cell, width in zip(section.header, widths, strict=False)), "dim"
+        )
+    for row in section.rows:
+        line = Text("  ")
+        for i, cell in enumerate(row.cells):
+            mark = row.marks[i] if i < len(row.marks) else ""
+            line.append(cell.ljust(widths[i]), HEAT.get(mark, OTHER))
+        yield line
+
+
 def _table(section: Section) -> Table:
     table = Table(box=None, show_header=bool(section.header), pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     columns = max([len(section.header), *(len(row.cells) for row in section.rows)])
@@ -152,11 +173,6 @@ def _table(section: Section) -> Table:
         header = Text(section.header[i]) if i < len(section.header) else Text("")
         table.add_column(header, overflow="fold", no_wrap=i == 0 and columns > 1)
     for row in section.rows:
-        if row.marks:
-            table.add_row(
-                *(Text(cell, HEAT.get(mark, OTHER)) for cell, mark in zip(row.cells, row.marks, strict=False))
-            )
-            continue
         style = MARKS[row.mark]
         cells = [
             Text(cell, style="bold" if i == 0 and not style and columns > 1 else style)

@@ -31,6 +31,8 @@ VM = Path(__file__).with_name("vm")
 PACKAGE = Path(sockkit.__file__).resolve().parent
 IN_THE_LAB = "SOCKKIT_LAB"
 """Set in the guest."""
+PASSED = ("SOCKKIT_LAB_COLD",)
+"""Variables that the guest gets too."""
 WANTED = ("click", "rich", "pytest", "hypothesis", "pytest-timeout")
 """What the guest's Python gets, in the versions that pyproject.toml asks for."""
 TIMEOUT = 300
@@ -125,6 +127,7 @@ def command(
     if out is not None:
         line += ["--out", os.fspath(out)]
     environment = ["PYTHONPATH=/lib:/site", f"{IN_THE_LAB}=1", "PYTHONDONTWRITEBYTECODE=1", "LC_ALL=C.UTF-8"]
+    environment += [f"{name}={os.environ[name]}" for name in PASSED if name in os.environ]
     return [*line, "--", "env", *environment, *words]
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 from tests import lab
+
+TIMEOUT = 3600 if os.environ.get("SOCKKIT_LAB_COLD") else 1200
+"""Seconds for all of them."""
 
 
 def marked() -> list[str]:
@@ -27,7 +31,7 @@ def main(arguments: list[str]) -> int:
     files = [] if any(Path(word.partition("::")[0]).exists() for word in arguments) else marked()
     words = ["python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "timeout=300", "-m", "lab"]
     return subprocess.run(
-        lab.command([*words, *arguments, *files], timeout=1200), env=lab.environment(), check=False
+        lab.command([*words, *arguments, *files], timeout=TIMEOUT), env=lab.environment(), check=False
     ).returncode
 
 
