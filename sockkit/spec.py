@@ -279,7 +279,7 @@ class Plan(Declared):
         kind=Kind("FILE"),
         group="output",
         multiple=True,
-        help="the report in a file too; the suffix decides: .json .ndjson .txt; repeatable",
+        help="the report in a file too: .json .ndjson .csv .md .svg .html .txt; repeatable",
     )
     code: bool = option("--code", group="output", help="print the Python that does this, and do nothing")
     force: bool = option("--force", group="output", help="-o: write over a recording that exists")

@@ -45,6 +45,10 @@ class Format(NamedTuple):
 FORMATS = (
     Format(".json", REPORTS, "sockkit.render.ndjson", "document", False, "the report as one JSON document"),
     Format(".txt", REPORTS, "sockkit.render.plain", "text", False, "the report as text"),
+    Format(".csv", REPORTS, "sockkit.render.tables", "csv", False, "the report as a table of values"),
+    Format(".md", REPORTS, "sockkit.render.tables", "markdown", False, "the report as Markdown"),
+    Format(".svg", REPORTS, "sockkit.render.svg", "svg", False, "the report as a picture: a space as a heat map"),
+    Format(".html", REPORTS, "sockkit.render.reports", "html", False, "the report as one page to explore"),
     Format(
         ".ndjson", REPORTS + CONVERSATIONS, "sockkit.render.ndjson", "Record", True, "every event as JSON, one a line"
     ),

@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from sockkit import __version__
+from sockkit.text import escape
 
 COLOURS = {
     "light": {
@@ -51,6 +52,7 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=False,
     )
+    environment.filters["harmless"] = lambda text: escape(str(text), backslash=False)
     environment.globals.update(
         version=__version__, colours=_colours, text_font=Markup(TEXT_FONT), code_font=Markup(CODE_FONT)
     )
