@@ -12,9 +12,12 @@ from sockkit.events import (
     Data,
     Direction,
     Event,
+    Failed,
     Interest,
     Items,
     Listening,
+    Lost,
+    Note,
     Opened,
     Report,
     Section,
@@ -27,6 +30,8 @@ from sockkit.render.story import Flood, Line, Room, data_text, dropped, lines
 
 SERVER_LINES = (Listening, Opened, Closed, Totals, Urgent)
 """What ``serve`` says where no terminal is."""
+IMPORTANT = (Failed, Lost, Note)
+"""Events that may have important lines, which are said whatever was wished."""
 DROPPABLE = ("<", ">", "*")
 """Keys of lines that may be dropped, counted, where nobody reads the story in time."""
 
@@ -66,6 +71,11 @@ class Story:
         self.output = output
         self.begun = self._last = clock()
         self._everything = (output.stderr_terminal or wish.verbose or wish.hex) and not wish.quiet
+        self._follows = self._everything or wish.hex
+        # A server of many short conversations tells of each: what nobody is going to read is not put into words.
+        self._heard = {Report, Code, *IMPORTANT}
+        if wish.command == "serve" and not wish.quiet:
+            self._heard.update(SERVER_LINES)
         self._time = wish.time or ("relative" if output.stderr_terminal or wish.verbose or wish.hex else None)
         self._epoch = 0.0
         if self._time == "absolute":
@@ -81,29 +91,30 @@ class Story:
 
     def __call__(self, event: Event) -> None:
         """Observe."""
+        if not self._follows and type(event) not in self._heard:
+            return
         if isinstance(event, Report):
             self.report(event)
             return
         if isinstance(event, Code):
             self.code(event)
             return
-        if isinstance(event, Opened):
-            if self.wish.command == "serve":
-                self._peers[event.session] = event.peer
-        elif isinstance(event, Closed):
-            self._peers.pop(event.session, None)
-        summary = self._flood.summary(event)
-        if summary is not None:
-            self.say(event.time, summary)
-        if isinstance(event, Data):
-            if self.wish.hex:
-                self._dump(event)
-                return
-            if not self.wish.verbose and not self._flood.passes(event):
-                return
-        said = self._everything or (
-            not self.wish.quiet and self.wish.command == "serve" and isinstance(event, SERVER_LINES)
-        )
+        if self._follows:
+            if isinstance(event, Opened):
+                if self.wish.command == "serve":
+                    self._peers[event.session] = event.peer
+            elif isinstance(event, Closed):
+                self._peers.pop(event.session, None)
+            summary = self._flood.summary(event)
+            if summary is not None:
+                self.say(event.time, summary)
+            if isinstance(event, Data):
+                if self.wish.hex:
+                    self._dump(event)
+                    return
+                if not self.wish.verbose and not self._flood.passes(event):
+                    return
+        said = self._everything or (type(event) in self._heard and not isinstance(event, IMPORTANT))
         for line in lines(event, self.room):
             if said or line.important:
                 self.say(event.time, line)
