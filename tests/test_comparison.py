@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import end_of_input
 from tests.harness import ENVIRONMENT, SOCKKIT, listener, need
 
 TOOLS = ("sockkit", "nc", "ncat", "socat")
@@ -231,3 +232,11 @@ def test_readme_shows_what_was_measured() -> None:
     for situation, cells in MEASURED.items():
         row = f"| {' | '.join((situation, *cells))} |"
         assert re.sub(r" +", " ", row) in re.sub(r" +", " ", readme), row
+
+
+@pytest.mark.once
+@pytest.mark.skipif(sys.platform != "linux", reason="CANNOT: the programs compared are Debian's")
+@pytest.mark.parametrize("name", ["TCP", "UDP"])
+def test_the_page_on_ends_of_input_shows_what_was_measured(name: str) -> None:
+    situations = end_of_input.TCP if name == "TCP" else end_of_input.UDP
+    assert end_of_input.table(situations, end_of_input.play(situations)) == end_of_input.shown()[name]

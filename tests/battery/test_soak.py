@@ -12,7 +12,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.harness import TIMEOUT, Server, descriptors, resident
-from tests.peers import MIB, eventually, exactly
+from tests.peers import MIB, eventually, exactly, in_a_network_of_its_own
 from tests.soak import soak
 
 pytestmark = [
@@ -30,6 +30,10 @@ def test_a_soak() -> None:
 @pytest.mark.parametrize("mode", ["echo", "discard"])
 def test_a_hundred_thousand_short_connections(mode: str) -> None:
     """Fifty at a time, each with a question and an answer. Descriptors and memory at the end are those of the beginning."""
+    in_a_network_of_its_own(lambda: _short_connections(mode))
+
+
+def _short_connections(mode: str) -> None:
     count, at_once = 100_000, 50
     with Server("--mode", mode) as server:
 
