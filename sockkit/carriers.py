@@ -645,12 +645,19 @@ class ThroughPipe:
         del self.session
 
 
-def twin(carrier: Carrier, env: Env, source: int, sink: int) -> Direct | ThroughPipe | None:
+def twin(carrier: Carrier, env: Env, source: int, sink: int, *, segments: bool) -> Direct | ThroughPipe | None:
     """The kernel-moved carrier for a lane between two descriptors, of which at least one is a socket that never blocks.
 
-    None where the kernel has no way: a terminal, a device.
+    None where the kernel has no way (a terminal, a device), or none that is faster: from a pipe to TCP the pages
+    themselves are sent, 4 KiB in each place of the receiver's queue, and whoever writes the pipe must be given new ones.
+    Of a GiB, pump and drain included, splicing took 0.90 s of processor time, and copying here (splicing there) 0.65.
+
+    Args:
+        segments: the socket is TCP's or the like.
     """
     from_mode, to_mode = os.fstat(source).st_mode, os.fstat(sink).st_mode
+    if stat.S_ISFIFO(from_mode) and segments:
+        return None
     if stat.S_ISREG(from_mode):
         return Direct(carrier, source, sink, syscalls.file_sender(env, source, sink))
     if stat.S_ISFIFO(from_mode) or stat.S_ISFIFO(to_mode):

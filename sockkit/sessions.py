@@ -255,7 +255,11 @@ class Session:
         carrier.bulk_from, bulk_from = None, carrier.bulk_from
         source = self._descriptor(carrier.lane.source, self.source)
         sink = self._descriptor(carrier.lane.sink, self.sink)
-        twin = None if source is None or sink is None else carriers.twin(carrier, self.env, source, sink)
+        twin = (
+            None
+            if source is None or sink is None
+            else carriers.twin(carrier, self.env, source, sink, segments=self._has_fin)
+        )
         if twin is not None:
             if self.own and syscalls.is_blocking(self.sock):
                 syscalls.not_blocking(self.env, self.sock)
