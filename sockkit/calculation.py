@@ -99,7 +99,7 @@ class Calculation:
             payload = data[: self.env.preview]
             meaning = self._decode(data, direction is Direction.RECEIVED) if self._decode is not None else None
         whole = direction is Direction.RECEIVED
-        self.env.observer(Data(self.env.clock(), 1, direction, offset, len(data), payload, whole, meaning))
+        self.env.observer(Data(self.env.clock(), 1, direction, offset, len(data), payload, whole, None, meaning))
 
     def _fail(self, operation: str, error: OSError) -> None:
         self.failed = True

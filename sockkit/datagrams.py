@@ -101,6 +101,11 @@ class Datagrams:
         self._peers: OrderedDict[Any, Peer] = OrderedDict()
         self._last: Peer | None = None
         self._receive = syscalls.from_receiver(self.env, sock)
+        self._beside: syscalls.Beside | None = None
+        if syscalls.has_beside(self.env, sock, settings.asked):
+            told = lambda text: self.env.observer(Note(self.env.clock(), 0, Level.INFO, text))
+            self._beside = syscalls.Beside(self.env, sock, told)
+            self._receive = self._beside.receive_from
         send = syscalls.sender(self.env, sock)
         self._send = (lambda data, address: send(data)) if single else syscalls.to_sender(self.env, sock)
         self._queue: deque[tuple[bytes, Peer, float]] = deque()
@@ -119,7 +124,7 @@ class Datagrams:
         self._tell = bool(self.env.interest & Interest.DATA)
         self._first_ends = once and mode != "pipe"
         self._room = 1 if self._first_ends else WAITING
-        usual = not single and sock.family in USUAL
+        usual = not single and sock.family in USUAL and self._beside is None
         quick = usual and mode == "echo" and not once and not self.env.interest & (Interest.DATA | Interest.CALLS)
         self._handler: Handler = self._echo() if quick else self.on_socket
 
@@ -239,7 +244,9 @@ class Datagrams:
         self._moved += 1
         self._last = peer
         if self.mode == "echo":
-            self._answer(buffer[:size], peer)
+            piece = (self._beside.piece if self._beside is not None else None) or size
+            for start in range(0, size, piece or 1) if size else (0,):  # what the kernel joined goes back as it came
+                self._answer(buffer[start : min(start + piece, size)], peer)
         elif self.mode == "pipe":
             self._write_out(bytes(buffer[:size]))
         if self._first_ends and not self._queue:
@@ -415,11 +422,14 @@ class Datagrams:
 
     def _data(self, peer: Peer, direction: Direction, offset: int, data: memoryview | bytes) -> None:
         payload = meaning = None
+        said = self._beside.text if self._beside is not None and direction is Direction.RECEIVED else None
         if self.env.interest & Interest.PAYLOAD:
             payload = bytes(data[: self.env.preview])
             if self._decode is not None:
                 meaning = self._decode(bytes(data), direction is Direction.RECEIVED)
-        self.env.observer(Data(self.env.clock(), peer.number, direction, offset, len(data), payload, True, meaning))
+        self.env.observer(
+            Data(self.env.clock(), peer.number, direction, offset, len(data), payload, True, said, meaning)
+        )
 
     def _close(self, peer: Peer) -> None:
         now = self.env.clock()

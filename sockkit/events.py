@@ -133,6 +133,8 @@ class Data(NamedTuple):
     payload: bytes | None
     message: bool
     """True if ``size`` is a whole datagram or record."""
+    beside: str | None = None
+    """What the kernel said beside it: the end of a record, the stream, the size of its pieces (recvmsg(2))."""
     meaning: str | None = None
     """What it says, where its protocol is one that ``decoders`` reads, and somebody asked to see the payload."""
 

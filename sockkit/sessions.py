@@ -76,6 +76,7 @@ class Settings(NamedTuple):
         crlf: LF becomes CRLF on its way to the peer.
         oob: bytes to send out of band before anything else.
         message: bytes of our input that become one message at most.
+        asked: options of the socket were set: some make the kernel say more beside a message.
         exact: … and never fewer, but for the last.
         handshake_timeout: seconds from the connection to the end of TLS's handshake.
         copy: every byte goes through a buffer of ours, also where the kernel could move it.
@@ -92,6 +93,7 @@ class Settings(NamedTuple):
     message: int = MESSAGE_SIZE
     exact: bool = False
     handshake_timeout: float = HANDSHAKE_TIMEOUT
+    asked: bool = False
     copy: bool = False
 
 
@@ -195,6 +197,10 @@ class Session:
         else:
             read = syscalls.message_receiver(env, sock) if messages else syscalls.receiver(env, sock)
             send = syscalls.sender(env, sock, self.destination)
+        beside = None
+        if messages and syscalls.has_beside(env, sock, settings.asked):
+            beside = syscalls.Beside(env, sock, lambda text: self._note(Level.INFO, text))
+            read = beside.receive
         if relay.inbound.sink is Side.REMOTE:
             write = send
         elif self.sink is not None and self.sink.write is not None:
@@ -231,7 +237,7 @@ class Session:
                 outbound.transform = to_crlf()
         observed = env.interest & (Interest.DATA | Interest.CALLS)
         if observed & Interest.DATA:
-            inbound.told_received = self._teller(Direction.RECEIVED, messages, decode)
+            inbound.told_received = self._teller(Direction.RECEIVED, messages, decode, beside)
             sending = outbound or (inbound if echo else None)
             if sending is not None:
                 sending.told_sent = self._teller(Direction.SENT, messages, decode)
@@ -285,7 +291,9 @@ class Session:
             if self._mask != -1:
                 self.loop.watch(self.fd, self._mask, self._handler)
 
-    def _teller(self, direction: Direction, message: bool, decode: Decoder | None) -> Look:
+    def _teller(
+        self, direction: Direction, message: bool, decode: Decoder | None, beside: syscalls.Beside | None = None
+    ) -> Look:
         env, number, observer, clock = self.env, self.number, self.env.observer, self.env.clock
         limit = env.preview if env.interest & Interest.PAYLOAD else -1
         received = direction is Direction.RECEIVED
@@ -295,7 +303,8 @@ class Session:
             meaning = (
                 decode(bytes(chunk), received) if decode is not None and limit >= 0 and chunk is not None else None
             )
-            observer(Data(clock(), number, direction, offset, size, payload, message, meaning))
+            said = beside.text if beside is not None else None
+            observer(Data(clock(), number, direction, offset, size, payload, message, said, meaning))
 
         return tell
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import struct
 import sys
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -508,6 +509,19 @@ def set_int(env: Env, sock: socket.socket, level: str, name: str, value: int) ->
     observed(env, "setsockopt", fd, lambda: (fd, level, name, value), lambda: sock.setsockopt(*numbers, value))
 
 
+def membership(env: Env, sock: socket.socket, group: bytes, interface: int, *, join: bool) -> None:
+    """IP_ADD_MEMBERSHIP, IPV6_JOIN_GROUP and what undoes them: ip(7) with struct ip_mreqn, ipv6(7)."""
+    fd = sock.fileno()
+    if len(group) == 4:
+        level, name = "IPPROTO_IP", "IP_ADD_MEMBERSHIP" if join else "IP_DROP_MEMBERSHIP"
+        value = struct.pack("=4s4si", group, bytes(4), interface)
+    else:
+        level, name = "IPPROTO_IPV6", "IPV6_JOIN_GROUP" if join else "IPV6_LEAVE_GROUP"
+        value = struct.pack("=16si", group, interface)
+    numbers = getattr(socket, level), getattr(socket, name)
+    observed(env, "setsockopt", fd, lambda: (fd, level, name, value), lambda: sock.setsockopt(*numbers, value))
+
+
 def v6_only(env: Env, sock: socket.socket) -> bool:
     """IPV6_V6ONLY: an IPv6 socket without it serves IPv4 too (ipv6(7), RFC 3493 section 5.3)."""
     fd = sock.fileno()
@@ -680,6 +694,71 @@ def message_receiver(env: Env, sock: socket.socket) -> Read:
     flags = DONTWAIT | _trunc(sock)
     receive_into = sock.recv_into
     return _watched(env, "recv", sock.fileno(), lambda buffer: receive_into(buffer, 0, flags))
+
+
+class Beside:
+    """Receives messages together with what the kernel says beside each: recvmsg(2).
+
+    Attributes:
+        text: … beside the last one, in words, or None.
+        piece: size of the datagrams that the kernel made one of (UDP_GRO), or None.
+    """
+
+    def __init__(self, env: Env, sock: socket.socket, notify: Callable[[str], None]) -> None:
+        """``notify`` is told of what comes in a message's place: what happened to an SCTP association."""
+        from sockkit import ancillary
+
+        self.text: str | None = None
+        self.piece: int | None = None
+        self._env, self._sock, self._notify = env, sock, notify
+        self._words, self._notification = ancillary.words, ancillary.notification
+        self._flags = DONTWAIT | _trunc(sock)
+
+    def receive_from(self, buffer: memoryview) -> tuple[int, Address]:
+        """(True length, sender's address). BlockingIOError where there is nothing, or it was a notification."""
+        env, sock = self._env, self._sock
+        fd = sock.fileno()
+
+        def show(result: tuple[int, list[tuple[int, int, bytes]], int, Address]) -> object:
+            return f"{result[0]}, {self._words(sock.family, result[2], result[1]) or 'nothing beside'}"
+
+        call = lambda: sock.recvmsg_into([buffer], 1024, self._flags)
+        size, control, flags, address = observed(
+            env, "recvmsg", fd, lambda: (fd, len(buffer)), call, show, (BlockingIOError,)
+        )
+        if flags & NOTIFICATION:
+            self._notify(self._notification(bytes(buffer[:size])))
+            raise BlockingIOError
+        self.text = self._words(sock.family, flags, control)
+        gro = [data for level, kind, data in control if (level, kind) == UDP_GRO]
+        self.piece = int.from_bytes(gro[0], sys.byteorder) if gro else None
+        return size, address
+
+    def receive(self, buffer: memoryview) -> int:
+        """The same where the peer is known."""
+        return self.receive_from(buffer)[0]
+
+
+NOTIFICATION = 0x8000
+"""MSG_NOTIFICATION, linux/sctp.h."""
+SCTP = 132
+UDP_GRO = (17, 104)
+
+
+def has_beside(env: Env, sock: socket.socket, asked: bool) -> bool:
+    """Whether a message of this socket comes with more than itself that somebody wants to see.
+
+    Records end (SEQPACKET), CAN frames tell where they are from, SCTP tells events; of other protocols the kernel says
+    nothing that no option asked for. Not UNIX: descriptors that are sent would become ours.
+
+    Args:
+        asked: options were set.
+    """
+    if sock.family in (1, 0) or not hasattr(sock, "recvmsg_into") or not _python_reads(sock):
+        return False
+    if sock.proto == SCTP:
+        return True
+    return bool(env.interest & Interest.DATA) and (asked or sock.family == 29 or base_type(sock.type) == 5)
 
 
 def sender(env: Env, sock: socket.socket, destination: Address = None) -> Write:

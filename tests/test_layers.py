@@ -18,7 +18,7 @@ PACKAGE = Path(sockkit.__file__).parent
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "events", "text"),
     ("names", "optvals"),
-    ("addresses", "decoders", "families", "relay", "rules", "semantics", "sockopts", "spec", "tls"),
+    ("addresses", "ancillary", "decoders", "families", "relay", "rules", "semantics", "sockopts", "spec", "tls"),
     ("matrix",),
     ("compare",),
     ("libc", "syscalls"),

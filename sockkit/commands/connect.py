@@ -18,6 +18,7 @@ from sockkit.commands.endpoint import (
     has_path,
     hint,
     local_text,
+    membership,
     resolve,
     timed_out,
 )
@@ -313,6 +314,7 @@ class _Call:
             if local is not None:
                 self._bind(sock, local)
             apply_settings(env, sock, self.options, "BEFORE_CONNECT", "ANY")
+            membership(env, sock, self.plan.join, join=True)
         except BaseException:
             syscalls.close(env, sock)
             raise

@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sockkit import names, syscalls
 from sockkit.addresses import Target, format_address, parse_target
@@ -33,6 +33,30 @@ def _oob(text: str) -> bytes:
     return data
 
 
+class Group(NamedTuple):
+    """A multicast group to be in: a packed address, and an interface by its number (0: the kernel chooses)."""
+
+    address: bytes
+    interface: int
+    text: str
+
+
+def multicast(text: str) -> Group:
+    """``239.1.2.3``, ``ff02::fb%eth0``. Raises UsageError."""
+    host, percent, name = text.partition("%")
+    for family in filter(None, (socket.AF_INET, syscalls.AF_INET6)):
+        try:
+            address = socket.inet_pton(family, host)
+        except (OSError, ValueError):
+            continue
+        if (len(address) == 4 and 224 <= address[0] <= 239) or (len(address) == 16 and address[0] == 0xFF):
+            try:
+                return Group(address, socket.if_nametoindex(name) if percent else 0, text)
+            except OSError as error:
+                raise UsageError(f"{text!a}: there is no interface {name!a} here") from error
+    raise UsageError(f"{text!a} is no multicast group: 224.0.0.0 to 239.255.255.255, or ff00::/8")
+
+
 class EndpointPlan(Plan):
     """The options of a conversation, on either side."""
 
@@ -41,6 +65,13 @@ class EndpointPlan(Plan):
     udp: bool = option("-u", "--udp", group="socket", help="datagrams: UDP, or with -U Unix datagrams")
     unix: bool = option("-U", "--unix", group="socket", help="Unix socket: the address is a path or @NAME")
     numeric: bool = option("-n", "--numeric", group="socket", help="ask no name server: addresses are numbers")
+    join: tuple[Group, ...] = option(
+        "--join",
+        kind=Kind("GROUP[%IFACE]", multicast),
+        group="socket",
+        multiple=True,
+        help="datagrams: join a multicast group until the end",
+    )
     wait: float | None = option(
         "-w", "--wait", kind=SECONDS, group="session", help="--idle-timeout, and for connect --connect-timeout too"
     )
@@ -266,7 +297,9 @@ class EndpointPlan(Plan):
     def for_messages(self, settings: Settings, means: Semantics) -> Settings:
         """… and what messages are made of stdin."""
         size = self.message_size
-        return settings._replace(message=size or means.message, exact=means.exact if size is None else True)
+        return settings._replace(
+            message=size or means.message, exact=means.exact if size is None else True, asked=bool(self.settings)
+        )
 
     def parsed_settings(self) -> list[Setting]:
         """``--set``, parsed. Raises UsageError."""
@@ -282,6 +315,25 @@ class EndpointPlan(Plan):
 
 
 OOB = Kind("DATA", _oob)
+
+
+def membership(env: Env, sock: socket.socket, groups: Sequence[Group], *, join: bool) -> None:
+    """Join multicast groups, or leave them, and say so.
+
+    Raises:
+        UsageError: a group of the other family. SystemRefusal: the kernel's refusal.
+    """
+    for group in groups:
+        if (len(group.address) == 4) != (sock.family == socket.AF_INET):
+            raise UsageError(f"{group.text} is no group of {names.FAMILIES.label(sock.family)}", option="--join")
+        verb = "join" if join else "leave"
+        try:
+            syscalls.membership(env, sock, group.address, group.interface, join=join)
+        except OSError as error:
+            raise SystemRefusal(
+                f"{verb} {group.text}", error, hint=hint(verb, error, sock.family, sock.type)
+            ) from error
+        env.observer(Note(env.clock(), 0, Level.INFO, f"{'joined' if join else 'left'} {group.text}"))
 
 
 def apply_settings(

@@ -19,6 +19,7 @@ from sockkit.commands.endpoint import (
     has_path,
     hint,
     local_text,
+    membership,
     resolve,
 )
 from sockkit.datagrams import Datagrams
@@ -289,6 +290,7 @@ class _Server:
                 operation = f"listen on {text}"
                 syscalls.listen(env, sock, plan.backlog)
             apply_settings(env, sock, self.options, "ANY")
+            membership(env, sock, plan.join, join=True)
         except OSError as error:
             self._remove_path()
             syscalls.close(env, sock)
@@ -543,6 +545,7 @@ class _Server:
 
     def _close(self) -> None:
         if self.datagrams is not None:
+            membership(self.env, self.sock, self.plan.join, join=False)
             self.datagrams.close()
             self.count = self.datagrams.sessions
             self.sent, self.received = self.datagrams.sent, self.datagrams.received

@@ -173,6 +173,8 @@ def _handshake(event: Handshake, room: Room) -> list[Line]:
 
 def _data(event: Data, room: Room) -> list[Line]:
     text = data_text(event, room.peers)
+    if event.beside is not None:
+        text += f" ({event.beside})"
     if event.meaning is not None:
         text += f": {event.meaning}"
     elif event.payload is not None:

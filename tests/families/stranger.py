@@ -157,6 +157,9 @@ CLIENTS = {
     "sctp4": lambda at: made(s.AF_INET, STREAM, 132, to=in4(at)),
     "sctp6": lambda at: made(s.AF_INET6, STREAM, 132, to=in6(at)),
     "sctp-seqpacket": lambda at: sending_to(made(s.AF_INET, SEQ, 132), in4(at)),
+    "dccp4": lambda at: made(s.AF_INET, DCCP, 33, options=SERVICE, to=in4(at)),
+    "dccp6": lambda at: made(s.AF_INET6, DCCP, 33, options=SERVICE, to=in6(at)),
+    "can-fd": lambda at: made(29, RAW, 1, options=((101, 5, 1),), bind=("vcan0",)),  # SOL_CAN_RAW, CAN_RAW_FD_FRAMES
     "l2tp": lambda at: made(s.AF_INET, DGRAM, 115, bind=l2tp(9), to=l2tp(2)),
     "can-raw": lambda at: made(29, RAW, 1, bind=("vcan0",)),
     "can-bcm": bcm,
