@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sockkit import names, syscalls
 from sockkit.addresses import Target, format_address, parse_target
-from sockkit.errors import Signalled, UsageError, errno_name
-from sockkit.events import Call, Env, Interest
+from sockkit.errors import Signalled, SystemRefusal, UsageError, errno_name
+from sockkit.events import Call, Env, Interest, Level, Note
 from sockkit.loop import READ, Loop
 from sockkit.resolve import Resolution, Resolved
 from sockkit.semantics import RAW, Semantics
