@@ -52,7 +52,10 @@ def in_lab() -> dict[str, Outcome]:
 
 def table(host: dict[str, Outcome], guest: dict[str, Outcome]) -> str:
     """The rows that were exchanged, as Markdown."""
-    lines = ["| family, type, protocol | where | data exchanged | commands |", "|---|---|---|---|"]
+    lines = [
+        "| family, type, protocol | where | data exchanged | commands | a message, as `-v` shows it |",
+        "|---|---|---|---|---|",
+    ]
     for row in ROWS:
         where = [
             place
@@ -62,7 +65,7 @@ def table(host: dict[str, Outcome], guest: dict[str, Outcome]) -> str:
         if where:
             commands = f"`sockkit serve {row.serve}` <br> `sockkit connect {options(row)}{target(row)}`"
             title = f"{row.title} ({row.family}, {row.type}, {row.proto})"
-            lines.append(f"| {title} | {', '.join(where)} | {data(row)} | {commands} |")
+            lines.append(f"| {title} | {', '.join(where)} | {data(row)} | {commands} | {shown(row, guest)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -77,6 +80,12 @@ def target(row: Row) -> str:
     *_, last = shlex.split(row.serve)
     host = shlex.split(row.serve)[-2] if last == "0" else ""
     return row.connect.replace("{}", f"{host} PORT" if host else last.replace(":0", ":PORT"))
+
+
+def shown(row: Row, guest: dict[str, Outcome]) -> str:
+    """What one sees, which is the same wherever it runs but for hardware addresses: the lab's."""
+    seen = guest[row.name].seen.replace("|", "\\|")
+    return f"`{seen}`" if seen else ""
 
 
 def data(row: Row) -> str:

@@ -70,6 +70,10 @@ class Row(NamedTuple):
 # ---- messages with a form
 
 
+def text(number: int) -> bytes:
+    return b"message %056d" % number
+
+
 def ethernet(number: int) -> bytes:
     return b"\xff" * 6 + b"\2\0\0\0\0\1" + b"\x88\xb5" + b"%050d" % number
 
@@ -282,6 +286,7 @@ ROWS: tuple[Row, ...] = (
         64,
         echo=False,
         header=20,
+        message=text,
     ),
     Row(
         "raw6",
@@ -292,6 +297,7 @@ ROWS: tuple[Row, ...] = (
         "--type RAW --proto 253 ::2",
         "--type RAW --proto 253 --message-size 64 -s ::1 ::2",
         64,
+        message=text,
         setup=second_ipv6,
     ),
     Row(
@@ -326,6 +332,7 @@ ROWS: tuple[Row, ...] = (
         "--family PACKET --type DGRAM --message-size 64 lo,0x88b5",
         64,
         echo=False,
+        message=text,
     ),
     Row(
         "vsock-stream", "VSOCK stream, loopback", 40, STREAM, 0, "--family VSOCK 5000", "--family VSOCK 5000", lab=True

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import shlex
 import signal
@@ -36,6 +37,8 @@ class Outcome(NamedTuple):
     name: str
     problem: str
     seconds: float
+    seen: str
+    """The first line that ``connect -v`` says of a message."""
 
 
 class Child:
@@ -149,8 +152,11 @@ def connect_arguments(row: Row, address: str = "") -> list[str]:
     return ["connect", *lines, *shlex.split(row.connect.replace("{}", shlex.quote(address)))]
 
 
-def exchange(row: Row) -> None:
+def exchange(row: Row) -> str:
     """Run a row.
+
+    Returns:
+        What one sees of it.
 
     Raises:
         AssertionError, OSError: what was not as it should be.
@@ -165,7 +171,7 @@ def exchange(row: Row) -> None:
     try:
         address = server.address()
         for name, main, arguments in (
-            ("connect", tool, [*connect_arguments(row, address), "--reply-wait", WAIT]),
+            ("connect", tool, [*connect_arguments(row, address), "--reply-wait", WAIT, "-v"]),
             ("peer", other, [row.name, address, str(peer_size(row)), str(int(row.echo)), str(int(newline))]),
         ):
             with tempfile.TemporaryFile() as stdin:
@@ -180,6 +186,8 @@ def exchange(row: Row) -> None:
                     else:
                         client.read(1 << 30)
                         status = client.end()
+                    if name == "connect":
+                        seen = first_message(client.said())
                     assert status == 0, f"{name} ended with {status}: {client.said().strip()}"
                 finally:
                     client.close()
@@ -191,11 +199,18 @@ def exchange(row: Row) -> None:
                 compare(row, f"serve, from {name}", stripped, expected, server.said())
         status = server.end(signal.SIGTERM)
         assert status == -signal.SIGTERM, f"serve ended with {status}: {server.said().strip()}"
+        return seen
     finally:
         server.close()
         for sock in (ours, theirs):
             if sock is not None:
                 sock.close()
+
+
+def first_message(story: str) -> str:
+    """The first line of a message, without its time and with the port left open; nothing of a stream."""
+    lines = re.findall(r"(?m)^[<>] +[\d.]+ (#1 .*message of .*)$", story)
+    return re.sub(r":\d{4,5}\b", ":PORT", lines[0]) if lines else ""
 
 
 def peer_size(row: Row) -> int:
@@ -229,12 +244,12 @@ def run(patterns: list[str], *, lab: bool) -> list[Outcome]:
         if (row.lab and not lab) or not any(fnmatch(row.name, pattern) for pattern in patterns or ["*"]):
             continue
         begun = time.monotonic()
-        problem = ""
+        problem = seen = ""
         try:
-            exchange(row)
+            seen = exchange(row)
         except Exception as error:
             problem = f"{type(error).__name__}: {error}"
-        found.append(Outcome(row.name, problem, round(time.monotonic() - begun, 1)))
+        found.append(Outcome(row.name, problem, round(time.monotonic() - begun, 1), seen))
         print(json.dumps(found[-1]._asdict()), flush=True)
     rows.over()
     return found
