@@ -368,6 +368,11 @@ _HCI = {1: "command", 2: "ACL data", 3: "SCO data", 4: "event", 5: "ISO data"}
 
 
 def _hci(message: bytes, received: bool) -> str:
+    """A packet of a device, or a message of the management channel, which has its length in it."""
+    if len(message) >= 6 and struct.unpack_from("<H", message, 4)[0] == len(message) - 6:
+        code, index, _ = struct.unpack_from("<HHH", message)
+        device = "" if index == 0xFFFF else f" hci{index}"
+        return f"mgmt {'event' if received else 'command'} {code:#06x}{device} {_hex(message[6:])}".rstrip()
     kind = message[0]
     if kind == 1:
         opcode, length = struct.unpack_from("<HB", message, 1)

@@ -127,6 +127,8 @@ ARP = struct.pack("!HHBBH6s4s6s4s", 1, 0x800, 6, 4, 1, b"\2" * 6, b"\x0a\0\0\1",
         (ALG, SEQPACKET, 0, b"abc", False, "abc"),
         (BLUETOOTH, RAW, 1, bytes((1, 0x01, 0x10, 0)), False, "HCI command 0x04|0x0001 [0]"),
         (BLUETOOTH, RAW, 1, b"\x04\x0e\2\1\2", True, "HCI event 0x0e [2] 01 02"),
+        (BLUETOOTH, RAW, 1, b"\1\0\xff\xff\0\0", False, "mgmt command 0x0001"),
+        (BLUETOOTH, RAW, 1, b"\1\0\1\0\2\0\x16\1", True, "mgmt event 0x0001 hci1 16 01"),
         (
             KEY,
             RAW,

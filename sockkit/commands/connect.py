@@ -28,7 +28,7 @@ from sockkit.events import Env, Failed, Level, Note, Opened
 from sockkit.loop import WRITE, Loop, Timer
 from sockkit.relay import Relay
 from sockkit.resolve import Resolved
-from sockkit.semantics import RAW, Join, Semantics, semantics
+from sockkit.semantics import Join, Semantics, semantics
 from sockkit.sessions import Session, Settings
 from sockkit.spec import PORT, SECONDS, Kind, SocketSpec, option
 
@@ -162,7 +162,7 @@ def run(plan: ConnectPlan, env: Env) -> Exit:
         raise UsageError("an abstract socket needs a name to connect to: @NAME", option="ADDRESS")
     spec = plan.spec_for(target.family or socket.AF_INET, target)
     type = syscalls.base_type(spec.type)
-    if target.port == 0 and type != RAW:
+    if target.port == 0 and not plan.portless():
         raise UsageError("port 0 is nobody's to connect to: give 1 to 65535", option="PORT")
     means = semantics(spec.family, type, spec.proto)
     plan.check_messages(means)

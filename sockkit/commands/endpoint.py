@@ -198,6 +198,12 @@ class EndpointPlan(Plan):
         if self.lines and self.message_size is not None:
             raise UsageError("lines are the messages, or pieces of one size: give one", option="--message-size")
 
+    def portless(self) -> bool:
+        """Whether what is asked for has no ports: a raw socket, or the datagrams of ping and L2TP."""
+        if syscalls.base_type(self.type_number()) == RAW:
+            return True
+        return self.proto is not None and names.PROTOCOLS.parse(self.proto, option="--proto") in PORTLESS
+
     def target(self, words: Sequence[str], port: int | None = None) -> Target:
         """The address. Protocols of raw sockets have no ports: there a host stands alone.
 
@@ -208,8 +214,7 @@ class EndpointPlan(Plan):
         try:
             return parse_target(words, family=family, port=port)
         except UsageError:
-            raw = family in (None, *syscalls.INTERNET) and syscalls.base_type(self.type_number()) == RAW
-            if port is not None or not words or not raw:
+            if port is not None or not words or family not in (None, *syscalls.INTERNET) or not self.portless():
                 raise
             return parse_target(words, family=family, port=0)
 
@@ -315,6 +320,8 @@ class EndpointPlan(Plan):
 
 
 OOB = Kind("DATA", _oob)
+PORTLESS = frozenset((1, 58, 115))
+"""IPPROTO_ICMP, IPPROTO_ICMPV6 and IPPROTO_L2TP: their datagrams go to a host (icmp(7), RFC 3931)."""
 
 
 def membership(env: Env, sock: socket.socket, groups: Sequence[Group], *, join: bool) -> None:
