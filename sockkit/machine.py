@@ -10,7 +10,7 @@ import errno
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ from sockkit.errors import SystemRefusal, UsageError
 from sockkit.events import Env
 from sockkit.optvals import TCP_STATES
 from sockkit.procfs import Holder, Holders
-from sockkit.sockdiag import CLOSE, HostSocket, Wanted
+from sockkit.sockdiag import CLOSE, Dump, HostSocket, Wanted
 from sockkit.text import quoted
 
 LINUX = sys.platform == "linux"
@@ -163,48 +163,85 @@ def _linux(env: Env, query: Query) -> Listing:
             held = procfs.holders()
     elif query.owners:
         held = procfs.holders()
-    found: list[HostSocket] = []
-    peers: dict[int, str] = {}
-    source, own, used = _listed(env, wanted, found, peers)
-    if query.owners and (wanted.ports is None):
-        inodes = {record.inode for record in found}
-        inodes.add(own)
-        strays = [inode for inode in held.by_inode if inode not in inodes and inode not in peers]
-        found += _unlisted(env, strays, held, wanted, anywhere=query.process is not None)
-    unseen = _unseen(found, held, used if everything else None) if query.owners else Unseen()
-    return Listing(found, held.by_inode, held.names, peers, unseen, source)
+    # What is bound to nothing is told from what a filter left out by asking for that too.
+    told = _listed(env, wanted._replace(states=sockdiag.ALL_STATES) if query.owners else wanted)
+    found = told.sockets
+    if query.owners:
+        known = {record.inode for record in found}
+        known.update(told.peers, (told.own,))
+        strays = [inode for inode in held.by_inode if inode not in known]
+        if wanted.states != sockdiag.ALL_STATES:
+            found = [record for record in found if sockdiag.matches(record, wanted)]
+        found += _unlisted(env, strays, held, wanted, told.families, anywhere=query.process is not None)
+    unseen = _unseen(found, held, told.used if everything else None) if query.owners else Unseen()
+    return Listing(found, held.by_inode, held.names, told.peers, unseen, told.source)
 
 
-def _listed(env: Env, wanted: Wanted, found: list[HostSocket], peers: dict[int, str]) -> tuple[str, int, int | None]:
-    """Ask the kernel for each kind that can be wanted.
+class _Told(NamedTuple):
+    """What the kernel's lists told.
 
-    Returns where the answer came from, our own socket's inode, and how many other sockets there are: counted while ours is
-    open, since the kernel takes its time to forget a closed one.
+    Attributes:
+        peers: Unix sockets by inode, wanted or not: their own address.
+        families: those that have a list.
+        own: the inode of the socket that we asked with; 0: none.
+        used: how many other sockets there are; None: not known.
+        source: where it comes from.
     """
-    present = procfs.protocols()
-    with suppress(OSError), sockdiag.SockDiag(env) as diag:
-        for dump in sockdiag.DUMPS:
-            if not sockdiag.relevant(dump, wanted) or (present is not None and present.isdisjoint(dump.protocols)):
-                continue
-            unix = dump.family == sockdiag.AF_UNIX
-            # The other end of a Unix socket may be somebody else's: its name is wanted all the same.
-            asked = Wanted() if unix and wanted != Wanted(details=wanted.details) else wanted
-            kind: list[HostSocket] = []
-            try:
-                diag.dump(dump, asked, kind)
-            except sockdiag.NotListed:
-                kind = list(procfs.listed(dump, asked))
-            if unix:
-                peers.update((record.inode, record.local) for record in kind)
-                if asked is not wanted:
-                    kind = [record for record in kind if sockdiag.matches(record, wanted)]
-            found += kind if dump.family != sockdiag.AF_NETLINK else [r for r in kind if r.inode != diag.inode]
+
+    sockets: list[HostSocket]
+    peers: dict[int, str]
+    families: set[int]
+    own: int
+    used: int | None
+    source: str
+
+
+def _listed(env: Env, wanted: Wanted) -> _Told:
+    """Ask the kernel for each kind that can be wanted."""
+    try:
+        diag = sockdiag.SockDiag(env)
+    except OSError:
+        told = _Told([], {}, set(), 0, procfs.sockets_used(), "/proc/net")
+        return _dumps(told, wanted, procfs.listed)
+    with diag:
+        # Counted while ours is open, since the kernel takes its time to forget a closed one.
         used = procfs.sockets_used()
-        return "sock_diag", diag.inode, None if used is None else used - 1
+        told = _Told([], {}, set(), diag.inode, None if used is None else used - 1, "sock_diag")
+
+        def ask(dump: Dump, asked: Wanted) -> list[HostSocket] | None:
+            found: list[HostSocket] = []
+            try:
+                diag.dump(dump, asked, found)
+            except sockdiag.NotListed:
+                return procfs.listed(dump, asked)
+            return found
+
+        return _dumps(told, wanted, ask)
+
+
+def _dumps(told: _Told, wanted: Wanted, ask: Callable[[Dump, Wanted], list[HostSocket] | None]) -> _Told:
+    present = procfs.protocols()
     for dump in sockdiag.DUMPS:
-        if sockdiag.relevant(dump, wanted):
-            found += procfs.listed(dump, wanted)
-    return "/proc/net", 0, procfs.sockets_used()
+        if present is not None and present.isdisjoint(dump.protocols):
+            continue
+        if not sockdiag.relevant(dump, wanted):
+            told.families.add(dump.family)
+            continue
+        unix = dump.family == sockdiag.AF_UNIX
+        # The other end of a Unix socket may be somebody else's: its name is wanted all the same.
+        asked = Wanted() if unix else wanted
+        found = ask(dump, asked)
+        if found is None:
+            continue
+        told.families.add(dump.family)
+        if unix:
+            told.peers.update((record.inode, record.local) for record in found)
+            if wanted != Wanted(details=wanted.details):
+                found = [record for record in found if sockdiag.matches(record, wanted)]
+        elif dump.family == sockdiag.AF_NETLINK:
+            found = [record for record in found if record.inode != told.own]
+        told.sockets.extend(found)
+    return told
 
 
 def _pids(process: str) -> list[int]:
@@ -229,11 +266,16 @@ def _pids(process: str) -> list[int]:
 
 
 def _unlisted(
-    env: Env, inodes: list[int], held: Holders, wanted: Wanted, *, anywhere: bool = False
+    env: Env, inodes: list[int], held: Holders, wanted: Wanted, families: set[int], *, anywhere: bool
 ) -> list[HostSocket]:
-    """Sockets that only a descriptor tells of: not bound yet, of a family without a list, or (``anywhere``) elsewhere."""
+    """Sockets that only a descriptor tells of: not bound yet, of a family without a list, or (``anywhere``) elsewhere.
+
+    Args:
+        families: those that have a list: a socket of theirs that is in none is bound to nothing.
+    """
     here = procfs.network()
     networks: dict[int, str | None] = {}
+    unbound = wanted.ports is None and wanted.states >> CLOSE & 1
     found = []
     for inode in inodes:
         if wanted.inodes is not None and inode not in wanted.inodes:
@@ -244,28 +286,44 @@ def _unlisted(
                 networks[pid] = procfs.network(pid)
             if networks[pid] != here and not anywhere:
                 continue  # of another network namespace, as far as can be told: not of this list
-            record = describe(env, holder, inode)
-            if record is not None:
-                if sockdiag.matches(record, wanted):
-                    found.append(record)
+            name = procfs.protocol_name(*holder)
+            if name is None:
+                continue
+            kind = procfs.kind(name)
+            if kind.family in families and not unbound and networks[pid] == here:
                 break
+            if (
+                (wanted.families is None or kind.family is None or kind.family in wanted.families)
+                and (wanted.type is None or kind.type in (None, wanted.type))
+                and (wanted.proto is None or kind.proto in (None, wanted.proto))
+            ):
+                record = describe(env, holder, inode, kind)
+                if record is not None and sockdiag.matches(record, wanted):
+                    found.append(record)
+            break
     return found
 
 
-def describe(env: Env, holder: Holder, inode: int) -> HostSocket | None:
+def describe(env: Env, holder: Holder, inode: int, kind: procfs.Kind) -> HostSocket | None:
     """What a descriptor alone tells of a socket that no list has; None where it is closed by now."""
+    family, type, proto = kind
+    local = peer = ""
+    port: int | None = None
+    state: int | None = CLOSE
     with suppress(OSError):
         if procfs.socket_inode(procfs.descriptor(*holder)) != inode:
             return None
-        name = procfs.protocol_name(*holder)
-        family, type, proto = procfs.kind(name or "")
-        local = peer = ""
         with suppress(OSError), syscalls.borrowed(env, *holder) as sock:
-            seen = syscalls.identity(env, sock)
-            family, type, proto = seen
-            local = syscalls.named(sock.family, syscalls.local_address(env, sock))
-            peer = syscalls.named(sock.family, syscalls.peer_address(env, sock))
-        return HostSocket(family, type, proto, CLOSE, None, None, local, peer, inode=inode, listed=False)
+            family, type, proto = syscalls.identity(env, sock)
+            here, there = syscalls.local_address(env, sock), syscalls.peer_address(env, sock)
+            local, peer = syscalls.named(sock.family, here), syscalls.named(sock.family, there)
+            if local and isinstance(here, tuple) and sock.family in (*sockdiag.INTERNET, sockdiag.AF_VSOCK):
+                port = int(here[1])
+            if syscalls.listening(env, sock):
+                state = sockdiag.LISTEN
+            elif peer and type in (sockdiag.STREAM, sockdiag.SEQPACKET):
+                state = sockdiag.ESTABLISHED
+        return HostSocket(family, type, proto, state, None, None, local, peer, port, inode=inode, listed=False)
     return None
 
 

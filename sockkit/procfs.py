@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 from sockkit.addresses import format_address
@@ -245,20 +246,23 @@ def kind(name: str) -> Kind:
 # ---- lists in /proc/net, for kernels without sock_diag
 
 
-def listed(dump: Dump, wanted: Wanted) -> Iterator[HostSocket]:
-    """The sockets of a kind from its file in /proc/net; nothing where there is no such file."""
+def listed(dump: Dump, wanted: Wanted) -> list[HostSocket] | None:
+    """The sockets of a kind from its file in /proc/net; None where there is no such file."""
     if not dump.fallback:
-        return
+        return None
+    found = []
+    read = _READERS.get(dump.family, _internet)
     try:
         with open(f"/proc/net/{dump.fallback}", encoding="utf-8", errors="surrogateescape") as file:
             next(file, None)
-            read = _READERS.get(dump.family, _internet)
             for line in file:
-                record = read(dump, line.rstrip("\n"))
-                if record is not None and matches(record, wanted):
-                    yield record
-    except (OSError, ValueError, LookupError):
-        return
+                with suppress(ValueError, LookupError):  # a line that is not as this kernel's lines are
+                    record = read(dump, line.rstrip("\n"))
+                    if matches(record, wanted):
+                        found.append(record)
+    except OSError:
+        return None
+    return found
 
 
 def _endpoint(text: str) -> tuple[str, int, bool]:
@@ -326,7 +330,7 @@ def _netlink(dump: Dump, line: str) -> HostSocket:
     return HostSocket(AF_NETLINK, None, int(proto), None, *queues, *ends, inode=int(inode), drops=int(drops))
 
 
-_READERS: dict[int, Callable[[Dump, str], HostSocket | None]] = {
+_READERS: dict[int, Callable[[Dump, str], HostSocket]] = {
     AF_UNIX: _unix,
     AF_PACKET: _packet,
     AF_NETLINK: _netlink,

@@ -23,7 +23,7 @@ from sockkit.spec import SocketSpec
 AF_UNIX, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_TIPC, AF_VSOCK, AF_SMC, AF_XDP = 1, 2, 10, 16, 17, 30, 40, 43, 44
 STREAM, DGRAM, RAW, SEQPACKET = 1, 2, 3, 5
 TCP, UDP, DCCP, SCTP, UDPLITE, IPPROTO_RAW, MPTCP = 6, 17, 33, 132, 136, 255, 262
-CLOSE, LISTEN = 7, 10
+ESTABLISHED, CLOSE, LISTEN = 1, 7, 10
 """States by their numbers in include/net/tcp_states.h; every family borrows TCP's."""
 SYN_RECV, TIME_WAIT, NEW_SYN_RECV = 3, 6, 12
 ALL_STATES = 0x3FFF

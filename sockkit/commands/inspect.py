@@ -13,7 +13,7 @@ from sockkit.commands.options import Change, OptionValue
 from sockkit.commands.probe import call_text, decoded_repr, full, label, numbers
 from sockkit.errors import Exit, SystemRefusal, UsageError, errno_name
 from sockkit.events import Env, Report, Row, Section
-from sockkit.spec import OPTION_WORDS, OPTIONS, PORT, Kind, Plan, SocketSpec, interval, number, option
+from sockkit.spec import ANY_PORT, OPTION_WORDS, OPTIONS, Kind, Plan, SocketSpec, interval, number, option
 from sockkit.syscalls import Identity
 
 
@@ -46,7 +46,7 @@ class InspectPlan(Plan):
     state: str | None = option(
         "--state", kind=Kind("STATE"), group="host", help="only in this state: listen, established … joined by commas"
     )
-    port: int | None = option("--port", kind=PORT, group="host", help="only with this port, here or there")
+    port: int | None = option("--port", kind=ANY_PORT, group="host", help="only with this port, here or there")
     process: str | None = option(
         "--process", kind=Kind("PID|NAME"), group="host", help="only of this process, or all of this name"
     )
