@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "probe": ("ProbePlan", "try to make a socket: what was asked, what was got, or why not"),
-    "inspect": ("InspectPlan", "look at one socket in full, a new one or an inherited one"),
+    "inspect": ("InspectPlan", "look at sockets: one in full, those of a process, all of the machine, live"),
     "serve": ("ServePlan", "listen: an echo server, or netcat's -l"),
     "connect": ("ConnectPlan", "connect: stdin to the socket, the socket to stdout"),
 }

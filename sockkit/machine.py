@@ -14,17 +14,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
-from sockkit import libc, procfs, sockdiag, syscalls
+from sockkit import libc, names, procfs, sockdiag, syscalls
 from sockkit.errors import SystemRefusal, UsageError
 from sockkit.events import Env
-from sockkit.optvals import TCP_STATES
 from sockkit.procfs import Holder, Holders
 from sockkit.sockdiag import CLOSE, Dump, HostSocket, Wanted
 from sockkit.text import quoted
 
 LINUX = sys.platform == "linux"
 
-STATES = {**TCP_STATES, 13: "BOUND_INACTIVE"}
+STATES = names.TCP_STATES
 """include/net/tcp_states.h. Every family borrows them; CLOSE of what never connects is told as UNCONN, as ss does."""
 _STATE_WORDS = {
     "ESTAB": ("ESTABLISHED",),

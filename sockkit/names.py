@@ -1029,6 +1029,24 @@ def protocols(family: int) -> Space:
     return Space(f"{name} protocol", "--proto", families=name)
 
 
+TCP_STATES = {
+    1: "ESTABLISHED",
+    2: "SYN_SENT",
+    3: "SYN_RECV",
+    4: "FIN_WAIT1",
+    5: "FIN_WAIT2",
+    6: "TIME_WAIT",
+    7: "CLOSE",
+    8: "CLOSE_WAIT",
+    9: "LAST_ACK",
+    10: "LISTEN",
+    11: "CLOSING",
+    12: "NEW_SYN_RECV",
+    13: "BOUND_INACTIVE",
+}
+"""States of connections, as Linux numbers them (include/net/tcp_states.h): every family borrows TCP's."""
+
+
 def family_number(name: str) -> int | None:
     """This platform's number of a family, whether or not Python exports it (``AF_VSOCK``); None where there is none."""
     constant = FAMILIES.find(name)

@@ -20,6 +20,7 @@ from functools import cache, partial
 from typing import Any, NamedTuple
 
 from sockkit.errors import describe
+from sockkit.names import TCP_STATES
 
 LINUX = sys.platform in ("linux", "android")
 
@@ -644,20 +645,6 @@ TCP_INFO_LAYOUT = (
 )
 """Linux's ``struct tcp_info``: ``wscale`` is two halves of a byte (sent, received), ``app_limited`` shares one with why Fast Open failed."""
 
-TCP_STATES = {
-    1: "ESTABLISHED",
-    2: "SYN_SENT",
-    3: "SYN_RECV",
-    4: "FIN_WAIT1",
-    5: "FIN_WAIT2",
-    6: "TIME_WAIT",
-    7: "CLOSE",
-    8: "CLOSE_WAIT",
-    9: "LAST_ACK",
-    10: "LISTEN",
-    11: "CLOSING",
-    12: "NEW_SYN_RECV",
-}
 _CA_STATES = ("Open", "Disorder", "CWR", "Recovery", "Loss")
 _TCP_INFO_OPTIONS = {1: "timestamps", 2: "sack", 4: "wscale", 8: "ecn", 16: "ecn_seen", 32: "syn_data", 64: "usec_ts"}
 LISTENER_NAMES = {"unacked": "accept_queue", "sacked": "backlog"}

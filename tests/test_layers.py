@@ -209,6 +209,10 @@ def test_importing_the_package_loads_next_to_nothing() -> None:
         (["probe", "--json"], {"sockkit.loop", "sockkit.sockopts"}),
         (["probe", "--help"], {"sockkit.commands.serve", "sockkit.commands.connect", "sockkit.render.plain"}),
         (["inspect"], {"sockkit.commands.serve", "sockkit.commands.connect"}),
+        (
+            ["inspect", "--all"],
+            {"sockkit.sockopts", "sockkit.optvals", "sockkit.rules", "sockkit.loop", "sockkit.commands.other"},
+        ),
         (["connect", "--help"], {"sockkit.sockopts", "sockkit.rules", "sockkit.commands.serve"}),
         (["--help"], {"sockkit.commands.probe", "sockkit.names", "sockkit.syscalls", "sockkit.rules"}),
     ],

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sockkit.errors import Exit, UsageError, errno_name
 from sockkit.events import Env, Level, Note, Report, Row, Section
-from sockkit.rules import canonical
 from sockkit.spec import Kind
 from sockkit.text import quoted
 
@@ -50,6 +49,8 @@ def _name(word: str) -> str:
         if name is not None:
             return name
         raise UsageError(f"{quoted(word)} is no errno here", option="--expect")
+    from sockkit.rules import canonical
+
     name = canonical(word.upper())
     if hasattr(errno, name):
         return name
@@ -74,6 +75,8 @@ EXPECTATION = Kind("WHAT", parse, _complete)
 
 def met(wanted: frozenset[str], outcome: str) -> bool:
     """One outcome (``ok``, or the name of an errno or of a Python exception) is one of those."""
+    from sockkit.rules import canonical
+
     return canonical(outcome) in wanted or (ERROR in wanted and outcome != OK)
 
 

@@ -1,34 +1,39 @@
-"""``sockkit inspect``: look at one socket in full, a new one or one that was inherited. Looking changes nothing."""
+"""``sockkit inspect``: look at one socket in full, a new one or one that was inherited. Looking changes nothing.
+
+What is said of several, of those of other processes, and as time goes by, is in ``listing``, ``other`` and ``watch``: only what a command
+line needs is loaded.
+"""
 
 from __future__ import annotations
 
 import socket
 import textwrap
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sockkit import addresses, syscalls
-from sockkit.commands import options as sockoptions
-from sockkit.commands.options import Change, OptionValue
 from sockkit.commands.probe import call_text, decoded_repr, full, label, numbers
 from sockkit.errors import Exit, SystemRefusal, UsageError, errno_name
 from sockkit.events import Env, Report, Row, Section
 from sockkit.spec import ANY_PORT, OPTION_WORDS, OPTIONS, Kind, Plan, SocketSpec, interval, number, option
 from sockkit.syscalls import Identity
 
+if TYPE_CHECKING:
+    from sockkit.commands.options import Change, OptionValue
+
 
 class InspectPlan(Plan):
     """sockkit inspect [OPTIONS]
 
-    Look at one socket in full: a new one, or with --fileno one that exists.
+    Look at one socket in full, or list those of the machine. Looking changes nothing.
 
     Examples:
-      sockkit inspect
       sockkit inspect --type DGRAM
+      sockkit inspect --all --state listen
       sockkit inspect --fileno 3 3<>/dev/tcp/127.0.0.1/65432
     """
 
-    FIRST = ("fileno", "pid", "all", "state", "port", "process", "shown", "settings", "outputs", "verbose", "json")
+    FIRST = ("fileno", "pid", "all", "state", "port", "process", "shown", "settings", "watch", "outputs", "json")
     shown: str = option(
         "--options",
         kind=OPTIONS,
@@ -132,6 +137,8 @@ def inspect(
         OSError: the kernel's refusal: ENOTSOCK for a file, EBADF for a closed descriptor.
         SystemRefusal: the kernel's refusal of a setting.
     """
+    from sockkit.commands import options as sockoptions  # 530 rows, which no list needs
+
     env = env or syscalls.QUIET
     parsed = (
         sockoptions.parse(settings, None if spec.fileno is not None else sockoptions.meant(*spec[:3]))
@@ -170,6 +177,8 @@ def _look(
     changes: list[Change],
     ours: bool,
 ) -> Inspection:
+    from sockkit.commands import options as sockoptions
+
     family, type, proto = _known(kernel, belief)
     kind = syscalls.base_type(type)
     named = ours and wanted.lower() not in OPTION_WORDS
@@ -228,6 +237,8 @@ def _lies(belief: Belief, kernel: Identity, family: int, blocking: bool | None) 
 
 def report(found: Inspection, time: float) -> Report:
     """What was seen, for people and for programs."""
+    from sockkit.commands import options as sockoptions
+
     belief, kernel = found.python, found.kernel
     family = _known(kernel, belief)[0]
     adopted = found.asked.fileno is not None
@@ -345,6 +356,8 @@ def _yes(value: bool) -> str:
 
 
 def _data(found: Inspection, family: int) -> dict[str, object]:
+    from sockkit.commands import options as sockoptions
+
     belief, kernel, spec = found.python, found.kernel, found.asked
     return {
         "call": call_text(spec),
@@ -400,9 +413,13 @@ def run(plan: InspectPlan, env: Env) -> Exit:
             )
         if plan.fileno is not None and plan.pid is None:
             raise UsageError("it is one descriptor of ours: with --pid PID one of another process", option="--fileno")
-        from sockkit.commands import listing, other
+        if plan.fileno is not None:
+            from sockkit.commands import other
 
-        return listing.run(plan, env) if plan.fileno is None else other.run(plan, env)
+            return other.run(plan, env)
+        from sockkit.commands import listing
+
+        return listing.run(plan, env)
     spec = plan.socket_spec()
     try:
         found = inspect(spec, env, plan.settings, plan.shown)
@@ -414,6 +431,7 @@ def run(plan: InspectPlan, env: Env) -> Exit:
         raise SystemRefusal(call_text(spec), error, hint=creation_hint(spec, error)) from error
     if plan.code:
         from sockkit.commands import code
+        from sockkit.commands import options as sockoptions
 
         code.tell(env, "inspect", code.inspect(found, sockoptions.parse(plan.settings, sockoptions.meant(*spec[:3]))))
         return Exit.OK

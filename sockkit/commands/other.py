@@ -76,6 +76,8 @@ def look(pid: int, fd: int, env: Env, options: str = "all") -> Other:
     if inode is None:
         refusal = OSError(errno.ENOTSOCK, os.strerror(errno.ENOTSOCK))
         raise SystemRefusal(operation, refusal, hint=f"it is {escape(link, backslash=False)}")
+    import sockkit.commands.options  # noqa: F401  # loaded now, not while we hold the socket
+
     seen, refused = None, None
     try:
         with syscalls.borrowed(env, pid, fd) as sock:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-from sockkit import names, rules, syscalls
+from sockkit import names, syscalls
 from sockkit.commands.expect import EXPECTATION, Expectation, check_count, conclude, of_one
 from sockkit.errors import Exit, UsageError, errno_name
 from sockkit.events import Env, Report, Row, Section
@@ -18,6 +18,7 @@ from sockkit.syscalls import Identity
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sockkit import rules
     from sockkit.commands.options import Change, Setting
     from sockkit.matrix import Space
 
@@ -187,6 +188,8 @@ def probe(spec: SocketSpec, env: Env | None = None, settings: Sequence[Setting] 
     except OSError as error:
         asked = full(spec)
         name = errno_name(error.errno)
+        from sockkit import rules
+
         why = rules.why(asked.family, asked.type, asked.proto, name) if spec.fileno is None else None
         nearest = tuple(nearest_working(env, asked)) if spec.fileno is None else ()
         return Probe(spec, None, None, None, (), error, why, nearest, ())
@@ -232,6 +235,8 @@ def _rewrites(asked: Full, got: Identity) -> Iterator[tuple[str, str]]:
         asked.proto if got.proto is None else got.proto,
     )
     if known != asked:
+        from sockkit import rules
+
         yield from rules.rewrites(asked, known)
 
 
@@ -274,6 +279,8 @@ def nearest_working(env: Env, asked: Full) -> Iterator[SocketSpec]:
 def _candidates(asked: Full) -> Iterator[Full]:
     """Neighbours of a combination: another protocol, another type, another family, then two of them."""
     base, flags = names.TYPES.parts(asked.type)
+    from sockkit import rules
+
     known = [row[:3] for row in rules.KNOWN if row.family == asked.family and rules.ANY not in (row.type, row.proto)]
     wanted = [names.TYPES.find(f"SOCK_{name}") for name in ("STREAM", "DGRAM", "SEQPACKET", "RAW")]
     types = [row.number for row in wanted if row is not None and row.number is not None]
@@ -413,6 +420,8 @@ def report(found: Probe, time: float) -> Report:
             if found.why.elsewhere:
                 rows.append(Row(("elsewhere", found.why.elsewhere), "faint"))
         elif spec.fileno is not None:
+            from sockkit import rules
+
             meaning = rules.meaning("fileno", errno_name(number))
             if meaning is not None:
                 rows.append(Row(("why", meaning.text)))
