@@ -274,7 +274,7 @@ def test_k4_a_dump_of_much_takes_no_memory_and_answers_a_signal() -> None:
 def test_every_event_has_its_words() -> None:
     from typing import get_args
 
-    from sockkit.events import Code, Progress, Report
+    from sockkit.events import Changed, Code, Progress, Report, Sample
     from sockkit.render.story import _WORDS
 
-    assert set(_WORDS) == set(get_args(Event)) - {Report, Code, Progress}
+    assert set(_WORDS) == set(get_args(Event)) - {Report, Code, Progress, Sample, Changed}

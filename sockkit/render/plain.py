@@ -71,7 +71,6 @@ class Story:
         self.output = output
         self.begun = self._last = clock()
         self._everything = (output.stderr_terminal or wish.verbose or wish.hex) and not wish.quiet
-        self._follows = self._everything or wish.hex
         # A server of many short conversations tells of each: what nobody is going to read is not put into words.
         self._heard = {Report, Code, *IMPORTANT}
         if wish.command == "serve" and not wish.quiet:
@@ -91,7 +90,7 @@ class Story:
 
     def __call__(self, event: Event) -> None:
         """Observe."""
-        if not self._follows and type(event) not in self._heard:
+        if not self._everything and type(event) not in self._heard:
             return
         if isinstance(event, Report):
             self.report(event)
@@ -99,7 +98,7 @@ class Story:
         if isinstance(event, Code):
             self.code(event)
             return
-        if self._follows:
+        if self._everything:
             if isinstance(event, Opened):
                 if self.wish.command == "serve":
                     self._peers[event.session] = event.peer
