@@ -301,6 +301,9 @@ def base_type(type: int | None) -> int:
 
 def close(env: Env, sock: socket.socket) -> None:
     """close(2)."""
+    if not env.interest & Interest.CALLS:
+        sock.close()
+        return
     fd = sock.fileno()
     observed(env, "close", fd, lambda: (fd,), sock.close)
 
@@ -415,6 +418,9 @@ def peer_address(env: Env, sock: socket.socket) -> Address:
 
 def not_blocking(env: Env, sock: socket.socket) -> None:
     """O_NONBLOCK, by the ioctl that Python uses. Only for sockets that are ours: the flag belongs to the open file, not to the descriptor."""
+    if not env.interest & Interest.CALLS:
+        sock.setblocking(False)
+        return
     fd = sock.fileno()
     observed(env, "ioctl", fd, lambda: (fd, "FIONBIO", 1), lambda: sock.setblocking(False))
 

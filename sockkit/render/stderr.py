@@ -55,6 +55,16 @@ class Stderr:
         """One or several whole lines. ``droppable``: they may be dropped if nobody reads."""
         if self._gone:
             return
+        if self._fd is not None and not self._waiting and not self._count and self._most is None:
+            # As nearly always: somebody reads, nothing waits.
+            try:
+                sent = os.write(self._fd, line)
+            except OSError:
+                sent = 0  # below it is asked again, and what was refused has its answer
+            if sent == len(line):
+                self._gave_up = False
+                return
+            line = line[sent:]
         if self._waiting:
             self._drain()
         if droppable and self._size + len(line) > ROOM and self._waiting:

@@ -13,9 +13,7 @@ from sockkit.errors import describe
 from sockkit.events import (
     Attempt,
     Call,
-    Changed,
     Closed,
-    Code,
     Data,
     Direction,
     Ended,
@@ -27,9 +25,6 @@ from sockkit.events import (
     Lost,
     Note,
     Opened,
-    Progress,
-    Report,
-    Sample,
     Side,
     Totals,
     Urgent,
@@ -113,11 +108,12 @@ ROOM = Room()
 
 def lines(event: Event, room: Room = ROOM) -> list[Line]:
     """An event as lines: none for a report, a program, or how far it is; two for a failure with a hint."""
-    if isinstance(event, (Report, Code, Progress, Sample, Changed)):
+    words = _WORDS.get(type(event))
+    if words is None:
         return []
-    found = _WORDS[type(event)](event, room)
     return [
-        line if line.text.isprintable() else line._replace(text=escape(line.text, backslash=False)) for line in found
+        line if line.text.isprintable() else line._replace(text=escape(line.text, backslash=False))
+        for line in words(event, room)
     ]
 
 

@@ -66,7 +66,8 @@ class Program:
         self, argv: Sequence[str], stdin: int | None, stdout: int | None, stderr: int | None, new_session: bool
     ) -> None:
         self.argv = list(argv)
-        self.stderr = tempfile.TemporaryFile() if stderr is None else None  # noqa: SIM115  # closed with the program
+        # A file in memory: to write a server's story to a disk would take longer than to serve.
+        self.stderr = os.fdopen(os.memfd_create("stderr"), "w+b") if stderr is None else None
         self.popen = subprocess.Popen(
             self.argv,
             stdin=subprocess.DEVNULL if stdin is None else stdin,
