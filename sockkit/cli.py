@@ -172,7 +172,7 @@ class Verb(click.Command):
         """Make the plan and run it."""
         words: list[str] = click.get_current_context().obj or []
         address = given.pop("address")
-        if self.takes_address:
+        if self.takes_address and not (getattr(self.plan, "PORTS_ONLY", False) and not _is_port(address)):
             given["address"] = address
         elif address:
             raise _no_address(self.name or "", address)
@@ -195,6 +195,11 @@ def _option_line(row: Option) -> str:
     margin = " " * (HELP_COLUMN + 3)
     first = f"  {names:<{HELP_COLUMN}} " if len(names) <= HELP_COLUMN else f"  {names}\n{margin}"
     return first + f"\n{margin}".join(textwrap.wrap(row.help, 100 - len(margin), break_on_hyphens=False))
+
+
+def _is_port(address: Sequence[str]) -> bool:
+    """Nothing, or one ``:8080`` (or ``8080``)."""
+    return not address or (len(address) == 1 and address[0].removeprefix(":").isdecimal())
 
 
 def _no_address(command: str, words: Sequence[str]) -> UsageError:

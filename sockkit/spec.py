@@ -60,15 +60,49 @@ class SocketSpec(NamedTuple):
         return cls(family_number, type_number, proto_number, parse_fileno(str(fileno)) if fileno is not None else None)
 
 
+FIRST_PASSED = 3
+"""SD_LISTEN_FDS_START."""
+
+
+def passed_fds() -> dict[int, str]:
+    """The descriptors that a service manager passed to this very process, with their names (``LISTEN_FDS``, ``LISTEN_FDNAMES``).
+
+    None where ``LISTEN_PID`` names another process. One without a name is called ``unknown``, as sd_listen_fds_with_names(3) has it.
+    """
+    import os
+
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+        return {}
+    count = os.environ.get("LISTEN_FDS", "")
+    if not (count.isascii() and count.isdecimal() and len(count) < 5):
+        return {}
+    named = os.environ.get("LISTEN_FDNAMES", "")
+    names = named.split(":") if named else []
+    fds = range(FIRST_PASSED, FIRST_PASSED + int(count))
+    return {fd: names[at] if at < len(names) and names[at] else "unknown" for at, fd in enumerate(fds)}
+
+
 def parse_fileno(text: str) -> int:
-    """A file descriptor as typed. Its range is judged where the socket is made, by Python itself where Python does.
+    """A file descriptor as typed, or the name of one that a service manager passed.
+
+    Its range is judged where the socket is made, by Python itself where Python does.
 
     Raises:
-        UsageError: not a whole decimal number.
+        UsageError: neither a whole decimal number nor such a name, or a name that several have.
     """
     digits = text.removeprefix("-")
     if digits.isascii() and digits.isdecimal() and len(digits) <= 40:
         return int(text)
+    passed = passed_fds()
+    found = [fd for fd, name in passed.items() if name == text]
+    if len(found) == 1:
+        return found[0]
+    if passed:
+        known = ", ".join(f"{fd} is {quoted(name)}" for fd, name in passed.items())
+        raise UsageError(
+            f"{quoted(text)} is {'several' if found else 'none'} of the descriptors that were passed: {known}",
+            option="--fileno",
+        )
     try:
         operator.index(text)  # type: ignore[arg-type]  # to show what socket.socket(fileno="abc") says of a text
     except TypeError as error:

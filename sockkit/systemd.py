@@ -1,4 +1,4 @@
-"""What a service manager lends and wants to know: socket activation and readiness (sd_listen_fds(3), sd_notify(3))."""
+"""What a service manager wants to know: readiness (sd_notify(3)). What it lends is in ``spec.passed_fds``."""
 
 from __future__ import annotations
 
@@ -6,17 +6,6 @@ import os
 
 from sockkit import syscalls
 from sockkit.events import Env
-
-FIRST = 3
-"""SD_LISTEN_FDS_START."""
-
-
-def listen_fds() -> list[int]:
-    """The descriptors that were passed to this very process; none where ``LISTEN_PID`` names another."""
-    if os.environ.get("LISTEN_PID") != str(os.getpid()):
-        return []
-    count = os.environ.get("LISTEN_FDS", "")
-    return list(range(FIRST, FIRST + int(count))) if count.isascii() and count.isdecimal() and len(count) < 5 else []
 
 
 def ready(env: Env, status: str) -> None:

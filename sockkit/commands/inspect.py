@@ -13,27 +13,31 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sockkit import addresses, syscalls
 from sockkit.commands.probe import call_text, decoded_repr, full, label, numbers
-from sockkit.errors import Exit, SystemRefusal, UsageError, errno_name
+from sockkit.errors import Exit, SystemRefusal, UsageError, describe, errno_name
 from sockkit.events import Env, Report, Row, Section
-from sockkit.spec import ANY_PORT, OPTION_WORDS, OPTIONS, Kind, Plan, SocketSpec, interval, number, option
+from sockkit.spec import ANY_PORT, OPTION_WORDS, OPTIONS, Kind, Plan, SocketSpec, interval, number, option, passed_fds
 from sockkit.syscalls import Identity
+from sockkit.text import escape
 
 if TYPE_CHECKING:
     from sockkit.commands.options import Change, OptionValue
 
 
 class InspectPlan(Plan):
-    """sockkit inspect [OPTIONS]
+    """sockkit inspect [OPTIONS] [:PORT]
 
     Look at one socket in full, or list those of the machine. Looking changes nothing.
 
     Examples:
-      sockkit inspect --type DGRAM
+      sockkit inspect :8080
       sockkit inspect --all --state listen
       sockkit inspect --fileno 3 3<>/dev/tcp/127.0.0.1/65432
     """
 
     FIRST = ("fileno", "pid", "all", "state", "port", "process", "shown", "settings", "watch", "outputs", "json")
+    PORTS_ONLY = True
+    """Its ADDRESS is ``:PORT``: who has it?"""
+    address: tuple[str, ...] = ()
     shown: str = option(
         "--options",
         kind=OPTIONS,
@@ -393,6 +397,34 @@ def _data(found: Inspection, family: int) -> dict[str, object]:
     }
 
 
+def passed_report(passed: dict[int, str], env: Env) -> Report:
+    """The descriptors that a service manager passed, a line each."""
+    rows, data = [], []
+    for fd, name in passed.items():
+        told: dict[str, object] = {"fd": fd, "name": name}
+        try:
+            found = inspect(SocketSpec(fileno=fd), env, options="SO_TYPE")
+        except OSError as error:
+            rows.append(Row((str(fd), escape(name), describe(error), "", "", ""), "error"))
+            data.append(told | {"error": errno_name(error.errno)})
+            continue
+        family = _known(found.kernel, found.python)[0]
+        three = [
+            label(field, getattr(found.kernel, field), family).partition(" (")[0]
+            for field in ("family", "type", "proto")
+        ]
+        state = "listening" if found.listening else "connected" if found.peer else ""
+        rows.append(Row((str(fd), escape(name), " ".join(three), state, found.local or "", found.peer or "")))
+        told |= numbers(tuple(found.kernel), family) | {"listening": found.listening, "local": found.local}
+        data.append(told | {"peer": found.peer, "error": None})
+    header = ("fd", "name", "socket", "state", "local", "peer")
+    sections = (
+        Section("", header, tuple(rows)),
+        Section("", (), (Row(("one in full", "--fileno N, or --fileno NAME"), "faint"),)),
+    )
+    return Report(env.clock(), "inspect", "passed by the service manager (LISTEN_FDS)", {"passed": data}, sections)
+
+
 def run(plan: InspectPlan, env: Env) -> Exit:
     """Inspect and report.
 
@@ -406,6 +438,10 @@ def run(plan: InspectPlan, env: Env) -> Exit:
     if plan.count is not None:
         raise UsageError("it counts the looks of --watch", option="--count")
     filters = [name for name in FILTERS if getattr(plan, name)]
+    if plan.address and (plan.fileno or plan.port is not None or plan.pid is not None):
+        raise UsageError("it asks who has that port: leave --fileno, --pid and --port out", option="ADDRESS")
+    if plan.address:
+        filters.append("address")
     if plan.all or filters or plan.pid is not None:
         if plan.settings:
             raise UsageError(
@@ -421,6 +457,12 @@ def run(plan: InspectPlan, env: Env) -> Exit:
 
         return listing.run(plan, env)
     spec = plan.socket_spec()
+    passed = {} if spec != SocketSpec() or plan.settings else passed_fds()
+    if len(passed) > 1:
+        env.observer(passed_report(passed, env))
+        return Exit.OK
+    if passed:
+        spec = SocketSpec(fileno=next(iter(passed)))
     try:
         found = inspect(spec, env, plan.settings, plan.shown)
     except OSError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from sockkit.events import Env, Items, Report, Row, Section
 from sockkit.machine import Listing, Query, Unseen
 from sockkit.procfs import Holder
 from sockkit.sockdiag import AF_UNIX, ALL_STATES, INTERNET, LISTEN, TIME_WAIT, HostSocket, Wanted
+from sockkit.spec import PORT
 from sockkit.text import escape
 
 if TYPE_CHECKING:
@@ -33,12 +34,27 @@ def query(plan: InspectPlan) -> Query:
     spec = plan.socket_spec()
     type = None if spec.type is None else names.TYPES.parts(spec.type)[0]
     states = ALL_STATES if plan.state is None else machine.parse_states(plan.state)
-    ports = None if plan.port is None else frozenset({plan.port})
+    port = asked_port(plan.address) if plan.address else plan.port
+    ports = None if port is None else frozenset({port})
     families = None if spec.family is None else frozenset({spec.family})
     if families is None and spec.proto is not None:
         families = INTERNET  # protocols are numbered within their family
     process = plan.process if plan.pid is None else str(plan.pid)
     return Query(Wanted(families, type, spec.proto, states, ports), process, not plan.no_owners)
+
+
+def asked_port(words: Sequence[str]) -> int:
+    """The port of ``inspect :8080``.
+
+    Raises:
+        UsageError: it is none.
+    """
+    try:
+        port = PORT.parse(words[0].removeprefix(":"))
+    except UsageError as error:
+        raise UsageError(str(error), option="ADDRESS", hint="type: sockkit inspect :PORT") from error
+    assert isinstance(port, int)
+    return port
 
 
 def run(plan: InspectPlan, env: Env) -> Exit:
@@ -56,7 +72,13 @@ def run(plan: InspectPlan, env: Env) -> Exit:
     gc.disable()
     try:
         with machine.in_network(plan.netns or network_of(plan.pid)):
-            env.observer(report(machine.listing(env, asked), env.clock(), of=plan.pid))
+            found = machine.listing(env, asked)
+            if plan.address:  # those who have it, not those who are connected to one like it elsewhere
+                ours = [record for record in found.sockets if record.port in (asked.wanted.ports or ())]
+                found = found._replace(sockets=ours)
+            env.observer(report(found, env.clock(), of=plan.pid))
+            if plan.address and not found.sockets:
+                return Exit.FAILED
     finally:
         if collecting:
             gc.enable()

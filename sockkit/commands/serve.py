@@ -29,7 +29,8 @@ from sockkit.loop import READ, Loop, ready
 from sockkit.relay import Relay
 from sockkit.semantics import Join, semantics
 from sockkit.sessions import Session, Settings
-from sockkit.spec import ANY_PORT, MODE, SocketSpec, choice, number, option
+from sockkit.spec import ANY_PORT, MODE, SocketSpec, choice, number, option, passed_fds
+from sockkit.text import escape
 
 if TYPE_CHECKING:
     from sockkit.tls import Credentials
@@ -177,7 +178,7 @@ class _Server:
     def check(self) -> None:
         """Raises UsageError for options that contradict each other."""
         plan = self.plan
-        if plan.fileno is None and (plan.address or not systemd.listen_fds()):
+        if plan.fileno is None and (plan.address or not passed_fds()):
             target = self.target = plan.target(plan.address, plan.port)
             spec = plan.spec_for(target.family or socket.AF_INET, target)
             self.means = semantics(spec.family, syscalls.base_type(spec.type), spec.proto)
@@ -210,17 +211,19 @@ class _Server:
 
     def _socket(self) -> socket.socket:
         plan = self.plan
-        fds = systemd.listen_fds()
+        passed = passed_fds()
         if plan.fileno is not None:
             if plan.address or plan.port is not None:
                 raise UsageError("--fileno brings its own address: leave ADDRESS and --port out", option="--fileno")
             plan.check_fileno(self.env, stdio=plan.mode == "pipe", others=plan.path_options())
             return self._adopt(plan.socket_spec(), f"adopt fd {plan.fileno}")
-        if fds and not plan.address and plan.port is None:
-            if len(fds) > 1:
-                text = f"the service manager passed {len(fds)} sockets: only the first, fd {fds[0]}, is served"
+        if passed and not plan.address and plan.port is None:
+            fd = next(iter(passed))
+            if len(passed) > 1:
+                listed = ", ".join(f"fd {each} ({escape(name)})" for each, name in passed.items())
+                text = f"the service manager passed {listed}: only fd {fd} is served; --fileno NAME serves another"
                 self.env.observer(Note(self.env.clock(), 0, Level.WARNING, text))
-            return self._adopt(SocketSpec(fileno=fds[0]), f"adopt fd {fds[0]} (LISTEN_FDS)")
+            return self._adopt(SocketSpec(fileno=fd), f"adopt fd {fd} (LISTEN_FDS)")
         assert self.target is not None
         return self._make(self.target)
 
