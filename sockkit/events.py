@@ -147,6 +147,18 @@ class Urgent(NamedTuple):
     payload: bytes
 
 
+class Descriptor(NamedTuple):
+    """A descriptor travelled with the data (SCM_RIGHTS)."""
+
+    time: float
+    session: int
+    direction: Direction
+    fd: int
+    """Its number in this process."""
+    what: str
+    """``socket AF_INET SOCK_STREAM IPPROTO_TCP, 127.0.0.1:80, listening``, ``pipe``, ``file /etc/hosts``."""
+
+
 class Ended(NamedTuple):
     """One direction is over and said so: ``how`` is ``stdin ended``, ``FIN sent``, ``FIN received`` …"""
 
@@ -311,6 +323,7 @@ Event = (
     | Call
     | Listening
     | Attempt
+    | Descriptor
     | Opened
     | Handshake
     | Data

@@ -50,6 +50,7 @@ from sockkit.text import TerminalEscaper
 if TYPE_CHECKING:
     from sockkit.carriers import AnyCarrier, Transform
     from sockkit.decoders import Decoder
+    from sockkit.rights import Rights
     from sockkit.tls import Credentials
 
 RAW = 3
@@ -79,6 +80,8 @@ class Settings(NamedTuple):
         asked: options of the socket were set: some make the kernel say more beside a message.
         exact: … and never fewer, but for the last.
         handshake_timeout: seconds from the connection to the end of TLS's handshake.
+        send_fds: descriptors that go with the first bytes (SCM_RIGHTS).
+        recv_fds: those that come are taken and told.
         copy: every byte goes through a buffer of ours, also where the kernel could move it.
     """
 
@@ -95,6 +98,8 @@ class Settings(NamedTuple):
     handshake_timeout: float = HANDSHAKE_TIMEOUT
     asked: bool = False
     copy: bool = False
+    send_fds: tuple[int, ...] = ()
+    recv_fds: bool = False
 
 
 class Session:
@@ -110,6 +115,7 @@ class Session:
     closed = False
     error: Exception | None = None
     outbound: AnyCarrier | None = None
+    _rights: Rights | None = None
     _input_ended = False
     _hangup = False
     _mask = -1
@@ -201,6 +207,11 @@ class Session:
         if messages and syscalls.has_beside(env, sock, settings.asked):
             beside = syscalls.Beside(env, sock, lambda text: self._note(Level.INFO, text))
             read = beside.receive
+        if settings.send_fds or settings.recv_fds:
+            from sockkit.rights import Rights
+
+            self._rights = Rights(env, self.number, sock, settings.send_fds, taken=settings.recv_fds)
+            read, send = self._rights.reader(read, messages=messages), self._rights.writer(send)
         if relay.inbound.sink is Side.REMOTE:
             write = send
         elif self.sink is not None and self.sink.write is not None:
@@ -244,14 +255,15 @@ class Session:
         for carrier in (inbound, outbound):
             if isinstance(carrier, Carrier):
                 carrier.bulk_from = self._bulk_from(carrier)
-        bare = not observed and self._secured is None
+        bare = not observed and self._secured is None and self._rights is None
         if echo and bare and isinstance(inbound, Carrier) and sock.gettimeout() == 0:
             self._handler = self._echo = carriers.echo(inbound, sock, self.on_socket)
         self.inbound, self.outbound = inbound, outbound
 
     def _bulk_from(self, carrier: Carrier) -> int | None:
         """From which byte on the kernel may move a large flow unseen; None: never."""
-        if not syscalls.SPLICE or self.settings.copy or carrier.transform is not None or self._secured is not None:
+        special = self._secured is not None or self._rights is not None
+        if not syscalls.SPLICE or self.settings.copy or carrier.transform is not None or special:
             return None
         seen = self.env.interest & Interest.PAYLOAD and (carrier.told_received or carrier.told_sent)
         return self.env.looked if seen else 0
@@ -719,6 +731,8 @@ class Session:
             machine = self._secured.machine
             if machine.established and not machine.ended:
                 self._end_records(self._secured)
+        if self._rights is not None and self._rights.close():
+            self.failed = True
         if self.own:
             syscalls.close(self.env, self.sock)
         else:

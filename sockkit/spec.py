@@ -15,7 +15,7 @@ from typing import Any, ClassVar, NamedTuple
 from sockkit.errors import UsageError
 from sockkit.text import quoted
 
-GROUPS = ("socket", "space", "steps", "session", "data", "tls", "host", "output")
+GROUPS = ("socket", "space", "steps", "session", "data", "ancillary", "tls", "host", "output")
 """Groups of options that ``--help GROUP`` knows, in the order of ``--help all``."""
 
 

@@ -767,6 +767,36 @@ def has_beside(env: Env, sock: socket.socket, asked: bool) -> bool:
     return bool(env.interest & Interest.DATA) and (asked or sock.family == 29 or base_type(sock.type) == 5)
 
 
+def rights_receiver(env: Env, sock: socket.socket, came: Callable[[list[int], bool], None], *, messages: bool) -> Read:
+    """recvmsg(2): as ``receiver`` or ``message_receiver``, and the descriptors that come along are ours (SCM_RIGHTS, unix(7)).
+
+    Args:
+        came: is given them, close-on-exec, and whether there were more than this process may have.
+    """
+    flags = DONTWAIT | getattr(socket, "MSG_CMSG_CLOEXEC", 0) | (_trunc(sock) if messages else 0)
+    room = socket.CMSG_SPACE(253 * 4)
+    receive = sock.recvmsg_into
+
+    def read(buffer: memoryview) -> int:
+        size, ancillary, told, _ = receive([buffer], room, flags)
+        fds: list[int] = []
+        for level, type, data in ancillary:
+            if (level, type) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                whole = len(data) - len(data) % 4
+                fds += [int.from_bytes(data[at : at + 4], sys.byteorder) for at in range(0, whole, 4)]
+        if fds or told & socket.MSG_CTRUNC:
+            came(fds, bool(told & socket.MSG_CTRUNC))
+        return size
+
+    return _watched(env, "recvmsg", sock.fileno(), read)
+
+
+def rights_sender(env: Env, sock: socket.socket, fds: tuple[int, ...]) -> Write:
+    """sendmsg(2), never blocking, with descriptors for the peer (SCM_RIGHTS, unix(7))."""
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, b"".join(fd.to_bytes(4, sys.byteorder) for fd in fds))]
+    return _watched(env, "sendmsg", sock.fileno(), lambda data: sock.sendmsg([data], rights, DONTWAIT))
+
+
 def sender(env: Env, sock: socket.socket, destination: Address = None) -> Write:
     """send(2), never blocking; sendto(2) where the address goes with every message."""
     if destination is not None:

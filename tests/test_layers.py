@@ -26,7 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("procfs",),
     ("machine",),
     ("loop",),
-    ("carriers",),
+    ("carriers", "rights"),
     ("sessions",),
     ("calculation", "datagrams", "dial"),
     (

@@ -167,6 +167,7 @@ def run(plan: ConnectPlan, env: Env) -> Exit:
     means = semantics(spec.family, type, spec.proto)
     plan.check_messages(means)
     plan.check_tls(means)
+    plan.check_rights(spec.family)
     if plan.code:
         from sockkit.commands import code
 
@@ -239,6 +240,7 @@ class _Call:
         self.means = syscalls.means(env, sock)
         plan.check_messages(self.means)
         plan.check_tls(self.means)
+        plan.check_rights(sock.family)
         with Loop(env) as loop:
             try:
                 connected = syscalls.peer_address(env, sock) is not None

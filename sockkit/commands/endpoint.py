@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 AF_UNIX: int | None = getattr(socket, "AF_UNIX", None)
 LINUX = sys.platform == "linux"
+MOST_RIGHTS = 253
+"""SCM_MAX_FD, include/net/scm.h."""
 
 
 def _oob(text: str) -> bytes:
@@ -107,6 +109,18 @@ class EndpointPlan(Plan):
     raw: bool = option("--raw", group="data", help="do not escape control bytes of the peer on a terminal")
     copy: bool = option(
         "--copy", group="data", help="copy each byte through sockkit, also where the kernel could move it by itself"
+    )
+    send_fds: tuple[int, ...] = option(
+        "--send-fd",
+        kind=number("N", 0, 2**31 - 1),
+        group="ancillary",
+        multiple=True,
+        help="Unix: hand this descriptor over with the first bytes (SCM_RIGHTS); repeatable",
+    )
+    recv_fds: bool = option(
+        "--recv-fd",
+        group="ancillary",
+        help="Unix: take descriptors that come, say what they are, close them at the end",
     )
     tls: bool = option("--tls", group="tls", help="speak TLS over the connection; the peer is verified")
     ca: str | None = option(
@@ -265,8 +279,27 @@ class EndpointPlan(Plan):
             crlf=self.crlf,
             oob=oob,
             copy=self.copy,
+            send_fds=self.send_fds,
+            recv_fds=self.recv_fds,
             handshake_timeout=HANDSHAKE_TIMEOUT if self.handshake_timeout is None else self.handshake_timeout,
         )
+
+    def check_rights(self, family: int | None) -> None:
+        """Raises UsageError where descriptors cannot be handed over."""
+        flag = "--send-fd" if self.send_fds else "--recv-fd"
+        if not (self.send_fds or self.recv_fds):
+            return
+        if family != AF_UNIX:
+            raise UsageError("descriptors travel over Unix sockets only: -U PATH", option=flag)
+        if self.tls:
+            raise UsageError("TLS has no place for descriptors: leave one of the two out", option=flag)
+        if len(self.send_fds) > MOST_RIGHTS:
+            raise UsageError(f"{len(self.send_fds)} are too many: a message takes {MOST_RIGHTS}", option=flag)
+        for fd in self.send_fds:
+            try:
+                os.fstat(fd)
+            except OSError as error:
+                raise UsageError(f"{fd} is no open descriptor", option="--send-fd", cause=error) from error
 
     def tls_options(self) -> tuple[tuple[bool, str], ...]:
         """(given, flag) of the options that mean nothing without ``--tls``."""

@@ -184,6 +184,7 @@ class _Server:
             self.means = semantics(spec.family, syscalls.base_type(spec.type), spec.proto)
             plan.check_messages(self.means)
             plan.check_tls(self.means)
+            self._check_rights(spec.family)
             if self.means.join & Join.ACCEPT:
                 text = "the kernel itself is the other side here: sockkit connect reaches it"
                 raise UsageError(text, option="--family")
@@ -206,6 +207,12 @@ class _Server:
                 os.fstat(plan.ready_fd)
             except OSError as error:
                 raise UsageError(f"{plan.ready_fd} is no open descriptor", option="--ready-fd", cause=error) from error
+
+    def _check_rights(self, family: int | None) -> None:
+        self.plan.check_rights(family)
+        if (self.plan.send_fds or self.plan.recv_fds) and not self.means.connections:
+            flag = "--send-fd" if self.plan.send_fds else "--recv-fd"
+            raise UsageError("datagrams have no conversation that descriptors belong to: leave -u out", option=flag)
 
     # ---- the socket
 
@@ -238,6 +245,7 @@ class _Server:
             self.means = syscalls.means(env, sock)
             plan.check_messages(self.means)
             plan.check_tls(self.means)
+            self._check_rights(sock.family)
             if syscalls.peer_address(env, sock) is not None and self.means.connections:
                 raise UsageError(
                     f"fd {fileno} is connected: it can be conversed over (sockkit connect --fileno {fileno}), not served on",

@@ -15,6 +15,7 @@ from sockkit.events import (
     Call,
     Closed,
     Data,
+    Descriptor,
     Direction,
     Ended,
     Event,
@@ -195,6 +196,11 @@ def _urgent(event: Urgent, room: Room) -> list[Line]:
     return [Line(_KEYS[event.direction], text + room.preview(text, event.payload))]
 
 
+def _descriptor(event: Descriptor, room: Room) -> list[Line]:
+    text = f"{_session(event.session)}{event.direction} fd {event.fd}: {event.what}"
+    return [Line(_KEYS[event.direction], text, True)]
+
+
 def _ended(event: Ended, room: Room) -> list[Line]:
     return [Line("=", f"{_session(event.session)}{event.how}")]
 
@@ -247,6 +253,7 @@ _WORDS: dict[type, Callable[..., list[Line]]] = {
     Handshake: _handshake,
     Data: _data,
     Urgent: _urgent,
+    Descriptor: _descriptor,
     Ended: _ended,
     Lost: _lost,
     Closed: _closed,
