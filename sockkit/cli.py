@@ -161,7 +161,7 @@ class Verb(click.Command):
         else:
             by_field = {row.field: row for row in self.rows}
             lines += [*doc[1:], "", *(_option_line(by_field[field]) for field in self.plan.FIRST)]
-            lines += ["", f"More: {', '.join(f'--help {name}' for name in (*groups, 'all'))}"]
+            lines += ["", f"More: --help {'|'.join((*groups, 'all'))}"]
         return "\n".join(lines)
 
     def get_help(self, ctx: click.Context) -> str:

@@ -10,6 +10,7 @@ from sockkit.events import (
     Closed,
     Code,
     Data,
+    Descriptor,
     Direction,
     Event,
     Failed,
@@ -30,7 +31,7 @@ from sockkit.render.story import Flood, Line, Room, data_text, dropped, lines
 
 SERVER_LINES = (Listening, Opened, Closed, Totals, Urgent)
 """What ``serve`` says where no terminal is."""
-IMPORTANT = (Failed, Lost, Note)
+IMPORTANT = (Descriptor, Failed, Lost, Note)
 """Events that may have important lines, which are said whatever was wished."""
 DROPPABLE = ("<", ">", "*")
 """Keys of lines that may be dropped, counted, where nobody reads the story in time."""
