@@ -308,17 +308,20 @@ class _Sweep:
     def _pass(self) -> None:
         matrix, self.left = self.matrix, 0
         before, matrix.rows = matrix.rows, {}
-        for i, family in enumerate(matrix.space.families):
-            self._done = i * self._size
-            self._tell(self._done, family)
-            try:
-                if self._exhaustive or family in self.distrusted:
-                    self._ask_all(family)
-                else:
-                    self._infer(family)
-            finally:
-                self._mark_changes(family, before)
-        matrix.rows = {key: matrix.rows[key] for key in sorted(matrix.rows, key=self._order)}
+        try:
+            for i, family in enumerate(matrix.space.families):
+                self._done = i * self._size
+                self._tell(self._done, family)
+                try:
+                    if self._exhaustive or family in self.distrusted:
+                        self._ask_all(family)
+                    else:
+                        self._infer(family)
+                finally:
+                    self._mark_changes(family, before)
+        finally:  # interrupted: what this pass did not come to is as the one before found it
+            rows = before | matrix.rows
+            matrix.rows = {key: rows[key] for key in sorted(rows, key=self._order)}
 
     def _order(self, key: tuple[int, int]) -> tuple[int, int]:
         space = self.matrix.space

@@ -17,7 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sockkit import matrix, syscalls
+from sockkit import sweep as kernel
 from sockkit.errors import SystemRefusal, UsageError, errno_name
+from sockkit.events import Env, Event, Interest, Progress
 from sockkit.matrix import Answer, Cell, Matrix, Space
 from sockkit.rules import canonical
 from sockkit.sweep import sweep
@@ -258,6 +260,27 @@ def test_ctrl_c_shows_what_was_found(tmp_path: Path) -> None:
     assert document["complete"] is False and document["cells"]
     cells = {(cell.family, cell.type) for cell in matrix.from_document(document).cells()}
     assert (1, 0) in cells and (16, 11) not in cells
+
+
+@needs_linux
+def test_what_an_earlier_pass_found_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C in the second pass, which is made since the first one loaded a module (so it is told): the first one's answers stay."""
+    loaded = iter([frozenset(), frozenset(), frozenset({"can"}), frozenset({"can"}), frozenset({"can"})])
+    monkeypatch.setattr(kernel, "modules", lambda: next(loaded))
+    seen: list[str] = []
+
+    def observe(event: Event) -> None:
+        if isinstance(event, Progress):
+            seen.append(event.what)
+            if seen.count("AF_INET") == 2:
+                raise KeyboardInterrupt
+
+    ticks = iter(range(1000))
+    env = Env(0, 1, observe, Interest.STATE, lambda: float(next(ticks)))
+    found = sweep(Space((1, 2, 16), range(12), range(40)), env)
+    assert not found.complete and found.sweep["passes"] == 1
+    assert sum(1 for _ in found.cells()) == 3 * 12 * 40
+    assert [key[0] for key in found.rows] == sorted(key[0] for key in found.rows)
 
 
 def test_an_ignored_interrupt_stays_ignored() -> None:
