@@ -129,7 +129,7 @@ class Data(NamedTuple):
     offset: int
     """Bytes of this session and direction that came before."""
     size: int
-    payload: bytes | None
+    payload: bytes | memoryview | None
     message: bool
     """True if ``size`` is a whole datagram or record."""
     beside: str | None = None
@@ -353,6 +353,8 @@ class Interest(int):
     """… with the first bytes in it. Without this flag ``Data.payload`` is None."""
     CALLS: Final = 8
     """A ``Call`` for every system call."""
+    BORROWED: Final = 16
+    """Payload may be a view of a buffer that is used again as soon as the observer returns: then none is copied."""
 
 
 class Env(NamedTuple):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import socket
 import time as wall
 from collections.abc import Callable
+from struct import pack_into
 from typing import Any
 
 from sockkit import __version__
@@ -41,6 +42,8 @@ it in: summing up is most of the work of recording, and Wireshark does not look 
 SCALE = 14
 """Window scale (RFC 7323): with it the window is a gigabyte."""
 TCP, UDP = 6, 17
+TIME, PACKET = 12, 28
+"""Where an Enhanced Packet Block has its time, and its packet."""
 OUTBOUND, INBOUND = 2, 1
 """epb_flags, bits 0 and 1."""
 FIRST_STANDIN = ("192.0.2.1", "192.0.2.2")
@@ -68,7 +71,7 @@ def checksum(*parts: bytes | memoryview) -> int:
 class _End:
     """One end of a conversation: what it has sent, and the headers of its packets, in which only numbers change."""
 
-    __slots__ = ("acknowledged", "ended", "ip", "network", "port", "sequence", "transport")
+    __slots__ = ("acknowledged", "ended", "forms", "ip", "network", "port", "sequence", "transport")
 
     def __init__(self, ip: bytes, port: int) -> None:
         self.ip = ip
@@ -77,6 +80,8 @@ class _End:
         self.acknowledged = 0
         """What the other end has acknowledged of it."""
         self.ended = False
+        self.forms: dict[int, tuple[bytes, bytes]] = {}
+        """By size of the payload: what stands before and behind it in a flood, where but three numbers change."""
         self.network: Any = None
         self.transport: Any = None
 
@@ -137,7 +142,7 @@ class _Flow:
         """Who sends and who receives."""
         return (self.ours, self.theirs) if direction is Direction.SENT else (self.theirs, self.ours)
 
-    def data(self, time: float, direction: Direction, payload: bytes, urgent: int = 0) -> None:
+    def data(self, time: float, direction: Direction, payload: bytes | memoryview, urgent: int = 0) -> None:
         """Payload passed."""
         self.time = time
         source, sink = self.ends(direction)
@@ -148,12 +153,15 @@ class _Flow:
         flags = dpkt.tcp.TH_ACK | dpkt.tcp.TH_PUSH | (dpkt.tcp.TH_URG if urgent else 0)
         for at in range(0, len(view), SEGMENT):
             piece = view[at : at + SEGMENT]
-            self._segment(source, sink, flags, piece, urgent=urgent)
+            if source.sequence > SUMMED and not urgent:
+                self._flood(source, sink, flags, piece)
+            else:
+                self._segment(source, sink, flags, piece, urgent=urgent)
             source.sequence += len(piece)
         if source.sequence - source.acknowledged > UNACKNOWLEDGED:
             self._segment(sink, source, dpkt.tcp.TH_ACK)
 
-    def _datagrams(self, source: _End, sink: _End, payload: bytes) -> None:
+    def _datagrams(self, source: _End, sink: _End, payload: bytes | memoryview) -> None:
         view = memoryview(payload)
         count = max(1, -(-len(view) // DATAGRAM))
         for i in range(count):
@@ -189,6 +197,22 @@ class _Flow:
             value = checksum(_pseudo(source, sink, TCP, len(header) + len(payload)), header, payload)
             header = header[:16] + value.to_bytes(2, "big") + header[18:]
         self._packet(source, header, payload)
+
+    def _flood(self, source: _End, sink: _End, flags: int, payload: memoryview) -> None:
+        """The same for one of many: numbers are put into what was made for the first one of its size."""
+        form = source.forms.get(len(payload))
+        if form is None:
+            self._segment(source, sink, flags, payload)
+            before, _, behind = self.capture.parts[-3:]
+            source.forms[len(payload)] = bytes(before), bytes(behind)
+            return
+        head = bytearray(form[0])
+        moment = self.capture.moment(self.time)
+        pack_into("<II", head, TIME, moment >> 32, moment & 0xFFFFFFFF)
+        sequence = PACKET + (20 if len(source.ip) == 4 else 40) + 4
+        pack_into(">II", head, sequence, source.sequence & 0xFFFFFFFF, sink.sequence & 0xFFFFFFFF)
+        sink.acknowledged = sink.sequence
+        self.capture.parts += (head, payload, form[1])
 
     def _packet(self, source: _End, header: bytes, payload: bytes | memoryview) -> None:
         network = source.network_header(len(header) + len(payload))
@@ -252,7 +276,7 @@ class Capture:
         self._epoch = wall.time() - clock()
         self._flows: dict[int, _Flow] = {}
         self._unread: set[int] = set()
-        self._parts: list[bytes | memoryview] = []
+        self.parts: list[bytes | bytearray | memoryview] = []
         self._block = pcapng.EnhancedPacketBlockLE()
         self._plain = {way: _options(_way(way)) for way in (INBOUND, OUTBOUND)}
         self.close = self._file.close
@@ -268,7 +292,7 @@ class Capture:
             self._flows[event.session] = _Flow(self, event)
         elif isinstance(event, Urgent):
             self._flows[event.session].data(event.time, event.direction, event.payload, urgent=len(event.payload))
-        elif isinstance(event, Ended):
+        elif isinstance(event, Ended) and event.session in self._flows:
             flow = self._flows[event.session]
             if event.side is Side.REMOTE:
                 flow.ended(event.time, flow.theirs, flow.ours)
@@ -279,13 +303,17 @@ class Capture:
                 self._unread.add(event.session)
         elif isinstance(event, Closed):
             self._flows.pop(event.session).closed(event, event.session in self._unread)
-        if self._parts:
-            self._file.write(*self._parts)
-            self._parts = []
+        if self.parts:
+            self._file.write(*self.parts)
+            self.parts = []
+
+    def moment(self, time: float) -> int:
+        """Microseconds since 1970."""
+        return round((self._epoch + time) * 1e6)
 
     def packet(self, time: float, way: int, remark: bytes, headers: bytes, payload: bytes | memoryview) -> None:
         """One packet: an Enhanced Packet Block, laid around the payload."""
-        moment = round((self._epoch + time) * 1e6)
+        moment = self.moment(time)
         size = len(headers) + len(payload)
         options = self._plain[way] if not remark else _options((pcapng.PCAPNG_OPT_COMMENT, remark), _way(way))
         tail = bytes(-size % 4) + options
@@ -294,7 +322,7 @@ class Capture:
         block.ts_high, block.ts_low = moment >> 32, moment & 0xFFFFFFFF
         block.caplen = block.pkt_len = size
         head = block.pack_hdr()
-        self._parts += (head[:-4] + headers, payload, tail + head[-4:])
+        self.parts += (head[:-4] + headers, payload, tail + head[-4:])
 
 
 def _way(way: int) -> tuple[int, bytes]:

@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 
 from sockkit.errors import SystemRefusal, UsageError
 from sockkit.events import Call, Data, Event, Failed, Interest, Report
-from sockkit.render import Chosen, Wish
+from sockkit.render import WHOLE, Chosen, Wish
 from sockkit.text import escape, quoted
 
 REPORTS = ("probe", "inspect")
@@ -149,7 +149,7 @@ class Recording:
         self.size = 0
         """Bytes written, all of them whole records."""
 
-    def write(self, *parts: bytes | memoryview) -> None:
+    def write(self, *parts: bytes | bytearray | memoryview) -> None:
         """Append one record. Where only a part of it fits, none of it stays."""
         size = sum(map(len, parts))
         try:
@@ -173,7 +173,7 @@ class Recording:
             os.unlink(self.path)
 
 
-def _write_once(fd: int, parts: tuple[bytes | memoryview, ...]) -> int:
+def _write_once(fd: int, parts: tuple[bytes | bytearray | memoryview, ...]) -> int:
     if hasattr(os, "writev") and 1 < len(parts) <= 1024:  # IOV_MAX
         return os.writev(fd, parts)
     return os.write(fd, parts[0] if len(parts) == 1 else b"".join(parts))
@@ -253,7 +253,8 @@ class Outputs:
         self._files = dict(files)
         self._clock = clock
         self.failed = False
-        interest, preview, looked = story.interest, story.preview, story.looked
+        # Everybody here has done with a payload when the call returns.
+        interest, preview, looked = story.interest | Interest.BORROWED, story.preview, story.looked
         for recorder in self._files.values():
             interest |= recorder.interest
             preview = max(preview, recorder.preview)
@@ -265,11 +266,11 @@ class Outputs:
         """Observe."""
         wanted = Interest.DATA if isinstance(event, Data) else Interest.CALLS if isinstance(event, Call) else None
         if wanted is None or wanted & self._story.interest:
-            self._story.observer(event)
+            self._story.observer(_cut(event, self._story.preview))
         for path, recorder in tuple(self._files.items()):
             if wanted is None or wanted & recorder.interest:
                 try:
-                    recorder(event)
+                    recorder(_cut(event, recorder.preview))
                 except OSError as error:
                     self._give_up(path, error)
 
@@ -292,6 +293,13 @@ class Outputs:
                 self._give_up(path, error)
         self._files.clear()
         self._story.close()
+
+
+def _cut(event: Event, preview: int) -> Event:
+    """Of a payload as much as is wanted; whoever wants all of it gets a view, all others bytes."""
+    if preview == WHOLE or not isinstance(event, Data) or event.payload is None:
+        return event
+    return event._replace(payload=bytes(event.payload[:preview]))
 
 
 def open_outputs(

@@ -123,7 +123,7 @@ class Lines:
             return (json.dumps(line | {"encoding": None, "payload": None}).encode() + b"\n",)
         if self._payload == "text":
             try:
-                text = event.payload.decode()
+                text = str(event.payload, "utf-8")
                 return (json.dumps(line | {"encoding": "text", "payload": text}).encode() + b"\n",)
             except UnicodeDecodeError:
                 pass

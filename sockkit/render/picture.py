@@ -108,7 +108,13 @@ class Ladder:
         elif isinstance(event, Opened):
             self._opened(event)
         elif isinstance(event, Data):
-            self._passed(event, event.payload, size(event.size), event.offset, event.message)
+            self._passed(
+                event,
+                None if event.payload is None else bytes(event.payload),
+                size(event.size),
+                event.offset,
+                event.message,
+            )
         elif isinstance(event, Urgent):
             self._passed(event, event.payload, "out of band", 0, True)
         elif isinstance(event, Ended):

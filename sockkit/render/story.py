@@ -98,10 +98,10 @@ class Room(NamedTuple):
     ascii: bool = False
     peers: Mapping[int, str] = MappingProxyType({})
 
-    def preview(self, before: str, data: bytes) -> str:
+    def preview(self, before: str, data: bytes | memoryview) -> str:
         """As much of ``data`` as fits behind ``before``."""
         width = PREVIEW_WIDTH if self.columns is None else max(self.columns - len(before), NARROWEST)
-        return preview(data, width, ascii=self.ascii)
+        return preview(bytes(data[: 4 * (width + 1)]), width, ascii=self.ascii)
 
 
 ROOM = Room()
