@@ -343,7 +343,7 @@ def _run(command: str, plan: Plan, run: Callable[[Any, Env], Exit]) -> Exit:
     from sockkit.events import Env, Failed
     from sockkit.render import Wish, choose, surroundings
 
-    payload = command in PAYLOAD or getattr(plan, "mode", "") == "pipe"
+    payload = (command in PAYLOAD or getattr(plan, "mode", "") == "pipe") and getattr(plan, "replay", None) is None
     wish = Wish(
         command,
         plan.quiet,

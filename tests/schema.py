@@ -54,6 +54,17 @@ REPORTS: dict[str, Schema] = {
         "set": _list(CHANGE),
         "platform": TEXT,
     },
+    **{
+        command: {
+            "replay": {**TEXT, "description": "the recording"},
+            "same": YES,
+            "recorded": COUNT,
+            "received": COUNT,
+            "first_difference": _or_null(COUNT),
+            "differences": _list({"type": "object", "required": ["which", "text"]}),
+        }
+        for command in ("connect", "serve")
+    },
     "inspect": {
         "call": TEXT,
         "asked": {"type": "object"},

@@ -33,6 +33,7 @@ from sockkit.sessions import Session, Settings
 from sockkit.spec import PORT, SECONDS, Kind, SocketSpec, option
 
 if TYPE_CHECKING:
+    from sockkit.replay import Replay
     from sockkit.tls import Credentials
 
 CONNECT_TIMEOUT = 10.0
@@ -155,6 +156,8 @@ def run(plan: ConnectPlan, env: Env) -> Exit:
         Signalled, OutputGone: how the process is to end.
     """
     settings = plan.session_settings(plan.oob)
+    if plan.zero and plan.replay is not None:
+        raise UsageError("-z sends nothing: leave --replay out", option="-z")
     if plan.fileno is not None and not plan.code:
         return _Call(plan, env, settings, None).over_descriptor(plan.fileno)
     target = plan.target(plan.address)
@@ -173,7 +176,9 @@ def run(plan: ConnectPlan, env: Env) -> Exit:
 
         code.tell(env, "connect", code.connect(plan))
         return Exit.OK
-    return _Call(plan, env, settings, target, type, means).to(target)
+    call = _Call(plan, env, settings, target, type, means)
+    call.replay = plan.played(stream=not means.boundaries)
+    return call.to(target)
 
 
 class _Call:
@@ -191,6 +196,7 @@ class _Call:
         self.target = target
         self.means = means or semantics(None, type, None)
         self.plan = plan
+        self.replay: Replay | None = None
         self.env = env
         self.settings = settings
         self.type = type
@@ -230,7 +236,7 @@ class _Call:
         """Converse over a socket that was lent to us; connect it first if it is not connected."""
         plan, env = self.plan, self.env
         source = ((plan.source is not None, "-s"), (plan.source_port is not None, "-p"))
-        plan.check_fileno(env, stdio=not plan.zero, others=source)
+        plan.check_fileno(env, stdio=not plan.zero and plan.replay is None, others=source)
         spec = plan.socket_spec()
         try:
             sock = syscalls.make(env, spec)
@@ -241,6 +247,7 @@ class _Call:
         plan.check_messages(self.means)
         plan.check_tls(self.means)
         plan.check_rights(sock.family)
+        self.replay = plan.played(stream=not self.means.boundaries)
         with Loop(env) as loop:
             try:
                 connected = syscalls.peer_address(env, sock) is not None
@@ -455,10 +462,17 @@ class _Call:
             if own:
                 syscalls.close(env, sock)
             return Exit.OK
-        try:
-            source, sink = stdio.open_input(env), stdio.open_output(env)
-        except OSError as error:
-            raise SystemRefusal("open stdin or stdout", error) from error
+        player = None
+        if self.replay is not None:
+            from sockkit.replay import UNTIL_SAID, Player
+
+            player = Player(loop, self.replay, client=True, patience=settings.reply_wait)
+            source, sink, settings = player.source, player.sink, settings._replace(copy=True, after_end=UNTIL_SAID)
+        else:
+            try:
+                source, sink = stdio.open_input(env), stdio.open_output(env)
+            except OSError as error:
+                raise SystemRefusal("open stdin or stdout", error) from error
         if plan.insecure:
             text = "the peer is not verified (--insecure): anybody may be at the other end"
             env.observer(Note(env.clock(), 1, Level.WARNING, text))
@@ -485,14 +499,19 @@ class _Call:
         )
         try:
             session.start()
+            if player is not None:
+                player.start()
             if not session.closed:
                 loop.run()
         finally:
             session.close()
             shared.close()
             sink.close()
+            if player is not None:
+                player.close()
         if loop.signal is not None:
             raise Signalled(loop.signal)
+        same = player is None or player.tell("connect")
         if session.error is not None and self.others:
             env.observer(Note(env.clock(), 0, Level.WARNING, self.others))
-        return Exit.FAILED if session.failed else Exit.OK
+        return Exit.FAILED if session.failed or not same else Exit.OK

@@ -21,6 +21,7 @@ from sockkit.spec import SECONDS, Kind, Plan, SocketSpec, choice, number, option
 
 if TYPE_CHECKING:
     from sockkit.commands.options import Setting
+    from sockkit.replay import Replay
 
 AF_UNIX: int | None = getattr(socket, "AF_UNIX", None)
 LINUX = sys.platform == "linux"
@@ -148,6 +149,25 @@ class EndpointPlan(Plan):
         group="output",
         multiple=True,
         help="record what passes: .html .ndjson .pcapng .raw .svg .txt; repeatable",
+    )
+    replay: str | None = option(
+        "--replay",
+        kind=Kind("FILE"),
+        group="data",
+        help="play our end of a recording (.ndjson, .pcapng), report what the other end answers differently",
+    )
+    conversation: int | None = option(
+        "--conversation", kind=number("N", 1, 10**9), group="data", help="--replay: which one of the recording (1)"
+    )
+    speed: float = option(
+        "--speed", kind=SECONDS, default=1.0, group="data", help="--replay: 2 is twice as fast, 0 makes no pauses (1)"
+    )
+    ignored: tuple[str, ...] = option(
+        "--ignore",
+        kind=Kind("REGEX"),
+        group="data",
+        multiple=True,
+        help="--replay: take out what matches before comparing, such as ^Date:.*$; repeatable",
     )
     hex: bool = option("-x", "--hex-dump", group="output", help="a hex dump of all that passes, on stderr")
     time: str | None = option(
@@ -338,6 +358,26 @@ class EndpointPlan(Plan):
         return settings._replace(
             message=size or means.message, exact=means.exact if size is None else True, asked=bool(self.settings)
         )
+
+    def played(self, *, stream: bool | None) -> Replay | None:
+        """``--replay``, read and judged; None without it. ``stream``: what the socket will be, where that is known.
+
+        Raises:
+            UsageError: see ``replay.plan``; options that mean nothing without it, or with it.
+            SystemRefusal: the recording cannot be read.
+        """
+        if self.replay is None:
+            others = ((self.conversation is not None, "--conversation"), (self.speed != 1.0, "--speed"))
+            for given, flag in (*others, (bool(self.ignored), "--ignore")):
+                if given:
+                    raise UsageError("there is no --replay FILE for it", option=flag)
+            return None
+        for given, flag in ((self.lines, "--lines"), (self.crlf, "--crlf")):
+            if given:
+                raise UsageError(f"what is sent is in the recording: leave {flag} out", option=flag)
+        from sockkit import replay
+
+        return replay.plan(self.replay, self.conversation, self.speed, self.ignored, stream=stream)
 
     def parsed_settings(self) -> list[Setting]:
         """``--set``, parsed. Raises UsageError."""

@@ -33,6 +33,7 @@ from sockkit.spec import ANY_PORT, MODE, SocketSpec, choice, number, option, pas
 from sockkit.text import escape
 
 if TYPE_CHECKING:
+    from sockkit.replay import Player, Replay
     from sockkit.tls import Credentials
 
 TRANSIENT = frozenset(
@@ -134,7 +135,14 @@ class _Server:
     """One run of the command."""
 
     def __init__(self, plan: ServePlan, env: Env) -> None:
+        if plan.replay is not None:
+            for given, flag in ((plan.keep, "-k"), (plan.mode != "echo", "--mode")):
+                if given:
+                    raise UsageError(f"--replay plays for one client: leave {flag} out", option=flag)
+            plan = ServePlan(**{**vars(plan), "mode": "pipe", "once": True})
         self.plan = plan
+        self.replay: Replay | None = None
+        self.player: Player | None = None
         self.env = env
         self.settings: Settings = plan.session_settings()
         self.options = plan.parsed_settings()
@@ -173,6 +181,8 @@ class _Server:
                 env.observer(Totals(env.clock(), self.count, self.sent, self.received, duration))
             if self.loop.signal is not None:
                 raise Signalled(self.loop.signal)
+            if self.player is not None and not self.player.tell("serve"):
+                self.failed = True
         return Exit.FAILED if self.failed else Exit.OK
 
     def check(self) -> None:
@@ -207,6 +217,7 @@ class _Server:
                 os.fstat(plan.ready_fd)
             except OSError as error:
                 raise UsageError(f"{plan.ready_fd} is no open descriptor", option="--ready-fd", cause=error) from error
+        self.replay = plan.played(stream=None if self.target is None else not self.means.boundaries)
 
     def _check_rights(self, family: int | None) -> None:
         self.plan.check_rights(family)
@@ -222,7 +233,7 @@ class _Server:
         if plan.fileno is not None:
             if plan.address or plan.port is not None:
                 raise UsageError("--fileno brings its own address: leave ADDRESS and --port out", option="--fileno")
-            plan.check_fileno(self.env, stdio=plan.mode == "pipe", others=plan.path_options())
+            plan.check_fileno(self.env, stdio=plan.mode == "pipe" and self.replay is None, others=plan.path_options())
             return self._adopt(plan.socket_spec(), f"adopt fd {plan.fileno}")
         if passed and not plan.address and plan.port is None:
             fd = next(iter(passed))
@@ -394,7 +405,13 @@ class _Server:
 
     def _serve(self, sock: socket.socket) -> None:
         plan, loop = self.plan, self.loop
-        if plan.mode == "pipe":
+        if self.replay is not None:
+            from sockkit.replay import UNTIL_SAID, Player
+
+            player = self.player = Player(loop, self.replay, client=False, patience=self.settings.reply_wait)
+            self.source, self.sink = player.source, player.sink
+            self.settings = self.settings._replace(copy=True, after_end=UNTIL_SAID)
+        elif plan.mode == "pipe":
             try:
                 self.source, self.sink = stdio.open_input(self.env), stdio.open_output(self.env)
             except OSError as error:
@@ -419,6 +436,8 @@ class _Server:
             on_end=loop.stop,
         )
         self.datagrams.start()
+        if self.player is not None:
+            self.player.start()
 
     def _on_client(self, mask: int) -> None:
         """Somebody is in the accept queue: perhaps several, perhaps gone again."""
@@ -540,6 +559,8 @@ class _Server:
         )
         self.sessions[session.number] = session
         session.start()
+        if self.player is not None:
+            self.player.start()
 
     def _on_close(self, session: Session) -> None:
         received, sent = session.totals
@@ -574,6 +595,8 @@ class _Server:
         self._remove_path()
         if self.sink is not None:
             self.sink.close()
+        if self.player is not None:
+            self.player.close()
 
 
 def _in_the_way(path: Any) -> str | None:
