@@ -32,6 +32,7 @@ INET = int(socket.AF_INET)
 INET6 = int(getattr(socket, "AF_INET6", 10))
 _UNIX = int(getattr(socket, "AF_UNIX", 1))
 _VSOCK = number_of("AF_VSOCK", 40)
+_PACKET = number_of("AF_PACKET", 17)
 
 _SUN_PATH = 108 if _LINUX or sys.platform == "win32" else 104
 """Bytes that ``sockaddr_un`` has for a path and the NUL behind it; an abstract name has its NUL in front."""
@@ -182,6 +183,8 @@ def is_loopback(family: int, address: object) -> bool:
         return True
     if family == _VSOCK:
         return isinstance(address, tuple) and address[:1] == (_CIDS["local"],)
+    if family == _PACKET:
+        return isinstance(address, tuple) and address[:1] == ("lo",)
     ip = _packed(family, address)
     return ip == bytes(15) + b"\1" or (ip is not None and len(ip) == 4 and ip[0] == 127)
 

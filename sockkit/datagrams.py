@@ -19,7 +19,7 @@ from sockkit.carriers import Transform, to_crlf
 from sockkit.errors import OutputGone, errno_name
 from sockkit.events import Closed, Data, Direction, Env, Failed, Interest, Level, Lost, Note, Opened
 from sockkit.loop import READ, WRITE, Handler, Loop, Silence
-from sockkit.sessions import Settings, cutting, decoder_of, dropped_text, line_of
+from sockkit.sessions import RAW, Settings, cutting, decoder_of, dropped_text, line_of
 from sockkit.stdio import LocalEnd
 from sockkit.text import TerminalEscaper
 
@@ -117,6 +117,12 @@ class Datagrams:
         self._silences: list[Silence] = []
         self._crlf: Transform | None = to_crlf() if settings.crlf else None
         type = syscalls.base_type(sock.type)
+        # Whoever has the address of a raw socket hears everything that is sent there, and what it sends itself.
+        self._itself: frozenset[str] | None = None
+        if type == RAW and sock.family in syscalls.INTERNET and mode != "discard":
+            here = syscalls.local_address(self.env, sock)
+            host = here[0] if here else "0.0.0.0"
+            self._itself = frozenset((host, "127.0.0.1", "::1") if host in ("0.0.0.0", "::") else (host,))
         self._decode = decoder_of(sock, (int(sock.family), type))
         self._escape: Transform | None = None
         if sink is not None and sink.terminal and not settings.raw:
@@ -124,7 +130,7 @@ class Datagrams:
         self._tell = bool(self.env.interest & Interest.DATA)
         self._first_ends = once and mode != "pipe"
         self._room = 1 if self._first_ends else WAITING
-        usual = not single and sock.family in USUAL and self._beside is None
+        usual = not single and sock.family in USUAL and self._beside is None and self._itself is None
         quick = usual and mode == "echo" and not once and not self.env.interest & (Interest.DATA | Interest.CALLS)
         self._handler: Handler = self._echo() if quick else self.on_socket
 
@@ -284,6 +290,13 @@ class Datagrams:
         """Send to a peer; True if that is settled, False if it takes nothing now."""
         if not peer.address and not self.single:
             self._lose(peer, len(data), "the peer has no address to answer to: it must bind one first")
+            return True
+        if self._itself is not None and peer.address[0] in self._itself:
+            self._lose(
+                peer,
+                len(data),
+                "an answer to this address would come back to us, for ever: give each side one of its own",
+            )
             return True
         try:
             sent = self._send(data, peer.address)

@@ -12,7 +12,7 @@ from tests import lab
 from tests.families import __main__ as families
 from tests.families.rows import ROWS
 from tests.families.stranger import CLIENTS
-from tests.harness import TIMEOUT, Server, listener, needs_linux, receive_all, run
+from tests.harness import TIMEOUT, Server, listener, needs_linux, needs_root, receive_all, run
 
 
 def test_every_row_has_an_independent_peer() -> None:
@@ -59,6 +59,20 @@ def test_the_bytes_of_an_address_reach_the_kernel() -> None:
         with server.connect() as client:
             client.sendall(b"hello")
             assert client.recv(5) == b"hello"
+
+
+@needs_linux
+@needs_root
+def test_an_echo_that_would_hear_itself() -> None:
+    refused = run("serve", "--family", "PACKET", "lo,0x88b5")
+    assert refused.status == 2
+    assert refused.said.startswith("sockkit: --mode: an echo on lo hears itself, for ever: ")
+    with Server("--type", "RAW", "--proto", "253", "127.0.0.3", free_port=False) as server:
+        call = ("connect", "--type", "RAW", "--proto", "253", "-s", "127.0.0.3", "127.0.0.3", "--reply-wait", "0")
+        for _ in range(2):
+            assert run(*call, stdin=b"x").status == 0
+        server.wait_for(b"(?s)(lost 21 bytes: an answer to this address would come back to us, for ever.*){2}")
+        assert b"received 42 bytes, sent 0 bytes" in server.stop().err
 
 
 @pytest.mark.lab

@@ -198,6 +198,12 @@ class _Server:
             if self.means.join & Join.ACCEPT:
                 text = "the kernel itself is the other side here: sockkit connect reaches it"
                 raise UsageError(text, option="--family")
+            if (
+                plan.mode == "echo"
+                and self.means.join & Join.BIND
+                and addresses.is_loopback(spec.family or 0, target.address)
+            ):
+                raise UsageError("an echo on lo hears itself, for ever: --mode pipe or --mode discard", option="--mode")
         connections = self.means.connections
         if plan.keep and plan.mode != "pipe":
             raise UsageError(

@@ -6,6 +6,8 @@ import ctypes
 import fcntl
 import os
 import random
+import select
+import signal
 import socket
 import struct
 import subprocess
@@ -181,6 +183,41 @@ def hardware_address(device: str, kind: int, address: bytes) -> None:
     _run("ip", "link", "set", device, "up")
 
 
+_relays: list[int] = []
+
+
+def radio() -> None:
+    """Two Ethernet devices joined by a program, and AX.25 on both.
+
+    On a cable within one processor the answers come before the kernel has noted the question, and AX.25 sends twice.
+    """
+    if not _relays:
+        _run("modprobe", "tun")  # which makes /dev/net/tun
+        ends = []
+        for tap in b"tap0", b"tap1":
+            ends.append(os.open("/dev/net/tun", os.O_RDWR))
+            fcntl.ioctl(ends[-1], 0x400454CA, struct.pack("=16sH22x", tap, 0x1002))  # TUNSETIFF: IFF_TAP, IFF_NO_PI
+        pid = os.fork()
+        if pid == 0:
+            while True:
+                for end in select.select(ends, [], [])[0]:
+                    frame = os.read(end, 2000)
+                    try:
+                        os.write(ends[end == ends[0]], frame)
+                    except OSError:
+                        pass  # the other one is not up
+        _relays.append(pid)
+        for end in ends:
+            os.close(end)
+    for name in "tap0", "tap1":
+        _run("ip", "link", "set", name, "up")
+    _run("modprobe", "bpqether")
+    lines = [line.split() for line in Path("/proc/net/bpqether").read_text().splitlines()]
+    devices = {line[1]: line[0] for line in lines if len(line) > 1}
+    for name, sign in ("tap0", "LAB0"), ("tap1", "LAB1"):
+        hardware_address(devices[name], 3, call(sign))
+
+
 def netrom() -> None:
     _run("modprobe", "netrom")
     hardware_address("nr0", 0, call("LABN"))
@@ -238,6 +275,9 @@ def kcm() -> tuple[socket.socket, socket.socket]:
 
 def over() -> None:
     """End what the setups started."""
+    for pid in _relays:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
     for process in _btvirt:
         process.terminate()
         process.wait()
@@ -569,6 +609,18 @@ ROWS: tuple[Row, ...] = (
         32,
         message=kcm_message,
         lent=kcm,
+        lab=True,
+    ),
+    Row(
+        "ax25",
+        "AX.25 over Ethernet (BPQ)",
+        3,
+        SEQ,
+        0,
+        "--family AX25 LAB1",
+        "--family AX25 -s LAB0 LAB1",
+        LINES,
+        setup=radio,
         lab=True,
     ),
     Row(

@@ -65,6 +65,10 @@ def ax25(family, text):  # struct sockaddr_ax25
     return struct.pack("=H7s3xi", family, sign(text), 0)
 
 
+def ax25_by(text, device):  # struct full_sockaddr_ax25: a callsign of one's own, and the device's
+    return struct.pack("=H7s3xi", 3, sign(text), 1) + sign(device) + bytes(49)
+
+
 def rose(text):  # struct sockaddr_rose
     return struct.pack("=H5s7s2xi8x", 11, bytes.fromhex("2080123456"), sign(text), 0)
 
@@ -179,6 +183,7 @@ CLIENTS = {
     "pppoe": lambda at: made(24, STREAM, 0, to=pppoe("eth0", "eth1")),
     "phonet": lambda at: sending_to(made(35, DGRAM, 1, bind=phonet(0x10, 0, 0)), phonet(0x10, 0x40, 0x20)),
     "appletalk": lambda at: sending_to(made(5, DGRAM, bind=appletalk(202)), appletalk(201)),
+    "ax25": lambda at: made(3, SEQ, bind=ax25_by("LABX", "LAB0"), to=ax25(3, "LAB1")),
     "netrom": lambda at: made(6, SEQ, bind=ax25(6, "LABN"), to=ax25(6, "LABN")),
     "rose": lambda at: made(11, SEQ, bind=rose("LABD"), to=rose("LABS")),
     "l2cap": lambda at: made(31, SEQ, 0, options=LOW, bind=(HCI[0], 0), to=(HCI[1], 0x1001)),
