@@ -421,7 +421,7 @@ def _read_bluetooth(text: str) -> Reading:
     if len(parts) == 1:
         if kind and kind != _BT["sco"]:
             raise ValueError(f"{word} needs a number behind the device: its PSM or channel")
-        return Reading(device, *_BT["sco"])
+        return Reading(device.encode(), *_BT["sco"])  # Python takes bytes here, and gives text
     if kind == _BT["sco"]:
         raise ValueError("SCO has no number behind the device")
     number = _number(parts[1], 0xFFFF, "PSM or channel")
@@ -439,8 +439,8 @@ def _show_bluetooth(address: object) -> str:
         if address == _read_bluetooth("mgmt").address:
             return "mgmt"
         raise ValueError
-    if isinstance(address, str):
-        return _mac_text(address)
+    if isinstance(address, (str, bytes)):
+        return _mac_text(address if isinstance(address, str) else address.decode("ascii"))
     first, *rest = _tuple(address, 1, 2)
     if not rest:
         return f"hci{_integer(first)}"

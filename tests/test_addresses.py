@@ -222,7 +222,7 @@ def test_vsock_port_option() -> None:
         ("TIPC", "2739@0x1001001", (3, 0x1001001, 2739, 0, 0), STREAM, None),
         ("BLUETOOTH", "l2cap:01:23:45:67:89:ab,0x1001", ("01:23:45:67:89:AB", 0x1001), SEQPACKET, 0),
         ("BLUETOOTH", "rfcomm:any,5", ("00:00:00:00:00:00", 5), STREAM, 3),
-        ("BLUETOOTH", "sco:any", "00:00:00:00:00:00", SEQPACKET, 2),
+        ("BLUETOOTH", "sco:any", b"00:00:00:00:00:00", SEQPACKET, 2),
         ("BLUETOOTH", "hci1", (1,), RAW, 1),
         ("BLUETOOTH", "mgmt", Sockaddr.of(31, b"\xff\xff\3\0"), RAW, 1),
         ("ALG", "skcipher/cbc(aes)", ("skcipher", "cbc(aes)"), SEQPACKET, None),
@@ -773,7 +773,7 @@ def others() -> dict[str, st.SearchStrategy[object]]:
         "TIPC": st.tuples(st.just(1), word, word, word, st.integers(0, 127))
         | st.tuples(st.just(2), word, word, st.just(0), st.integers(0, 127))
         | st.tuples(st.just(3), word, word, st.just(0), st.integers(0, 127)),
-        "BLUETOOTH": st.tuples(bluetooth, short) | st.tuples(short) | bluetooth,
+        "BLUETOOTH": st.tuples(bluetooth, short) | st.tuples(short) | bluetooth.map(str.encode),
         "ALG": st.tuples(st.sampled_from(["hash", "skcipher"]), st.from_regex(r"[a-z0-9()-]{1,60}", fullmatch=True)),
         "QIPCRTR": st.tuples(word, word),
         "RDS": st.tuples(ipv4.map(socket.inet_ntoa), short),
