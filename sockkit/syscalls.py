@@ -20,6 +20,11 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+try:
+    import fcntl  # now, and not when it is wanted: then there may be no descriptor left to load it with
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 from sockkit import names
 from sockkit.addresses import Sockaddr, format_address, is_wildcard
 from sockkit.errors import UsageError
@@ -631,9 +636,7 @@ def pending_error(env: Env, sock: socket.socket) -> OSError | None:
 
 
 def _queue(env: Env, sock: socket.socket, name: str, request: int) -> int | None:
-    try:
-        import fcntl
-    except ImportError:  # Windows
+    if fcntl is None:
         return None
     fd = sock.fileno()
     get = lambda: int.from_bytes(fcntl.ioctl(fd, request, b"\0\0\0\0"), sys.byteorder)
@@ -974,8 +977,6 @@ def pipe(env: Env, size: int) -> Pipe:
     Raises:
         OSError: EMFILE, ENFILE.
     """
-    import fcntl
-
     reading, writing = observed(env, "pipe2", None, lambda: (), lambda: os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC))
     resize = lambda: fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, size)
     try:

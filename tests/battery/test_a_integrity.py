@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import pty
 import select
@@ -34,7 +35,10 @@ from tests.peers import (
     MIB,
     Task,
     accepted,
+    blocks,
+    conversation,
     drain_digest,
+    eventually,
     exactly,
     exchange,
     pipe,
@@ -42,6 +46,7 @@ from tests.peers import (
     pour,
     read_all,
     reply_with,
+    send_and_end,
     write_all,
 )
 
@@ -322,3 +327,110 @@ def test_a15_an_urgent_byte_within_a_burst(lane: list[str]) -> None:
         result = client.finish()
     assert (result.status, result.out) == (0, b"abcdef")
     assert "out-of-band: U\n" in result.said
+
+
+# ---- beyond the list: descriptors that others share
+
+
+@EACH_LANE
+@pytest.mark.parametrize("command", ["connect", "serve"])
+def test_a16_a_file_is_sent_from_where_it_stands_and_stands_at_its_end_afterwards(
+    command: str, lane: list[str], tmp_path: Path
+) -> None:
+    """As after ``read header`` in a shell: the offset is shared with whoever lent the descriptor."""
+    path = tmp_path / "stdin"
+    path.write_bytes(BLOCK * 3)
+    with path.open("rb") as file:
+        os.lseek(file.fileno(), 100_001, os.SEEK_SET)
+        with conversation(command, *lane, stdin=file.fileno()) as (process, peer, _):
+            assert receive_all(peer) == (BLOCK * 3)[100_001:]
+            peer.close()
+            assert process.finish().status == 0
+        assert os.lseek(file.fileno(), 0, os.SEEK_CUR) == 3 * MIB
+
+
+@EACH_LANE
+def test_a16_a_peer_that_leaves_early_leaves_the_rest_of_the_file(lane: list[str], tmp_path: Path) -> None:
+    """No more was taken from the file than was sent, or said to be lost: the next command of the shell may go on."""
+    path = tmp_path / "stdin"
+    path.write_bytes(BLOCK * 32)
+    with path.open("rb") as file, listener() as sock:
+        with Process("connect", *lane, port_of(sock), stdin=file.fileno()) as client:
+            with accepted(sock) as peer:
+                exactly(peer, MIB)
+                eventually(lambda: is_idle(client.pid, 0.05))
+            assert client.finish().status == 1
+        assert MIB <= os.lseek(file.fileno(), 0, os.SEEK_CUR) < 32 * MIB
+
+
+@EACH_LANE
+@pytest.mark.parametrize("append", [False, True], ids=[">", ">>"])
+def test_a17_output_goes_between_what_others_write_to_the_file(append: bool, lane: list[str], tmp_path: Path) -> None:
+    """As in ``(echo before; sockkit connect; echo after) > file``."""
+    path = tmp_path / "stdout"
+    path.write_bytes(b"old\n")
+    flags = os.O_WRONLY | (os.O_APPEND if append else os.O_TRUNC)
+    fd = os.open(path, flags)
+    try:
+        os.write(fd, b"before\n")
+        with (
+            listener() as sock,
+            Process("connect", *lane, port_of(sock), stdin=subprocess.DEVNULL, stdout=fd) as client,
+        ):
+            with accepted(sock) as peer:
+                peer.sendall(BLOCK * 3)
+            assert client.finish() == (0, b"", b"")
+        os.write(fd, b"after\n")
+    finally:
+        os.close(fd)
+    assert path.read_bytes() == (b"old\n" if append else b"") + b"before\n" + BLOCK * 3 + b"after\n"
+
+
+@EACH_LANE
+def test_a18_one_socket_is_stdin_and_stdout(lane: list[str]) -> None:
+    """As under inetd: whoever is connected to our stdin and stdout talks to the peer."""
+    outside, inside = socket.socketpair()
+    with outside, listener() as sock:
+        outside.settimeout(TIMEOUT)
+        with inside:
+            client = Process("connect", *lane, port_of(sock), stdin=inside.fileno(), stdout=inside.fileno())
+        with client, accepted(sock) as peer:
+            sending, answering = Task(send_and_end, outside, BLOCK * 2), Task(send_and_end, peer, BLOCK[::-1])
+            assert receive_all(peer) == BLOCK * 2
+            assert receive_all(outside) == BLOCK[::-1]
+            sending.get()
+            answering.get()
+            assert client.finish() == (0, b"", b"")
+
+
+@EACH_LANE
+def test_a19_everything_to_dev_null_is_counted(lane: list[str]) -> None:
+    """What the kernel moves to where nobody looks is counted all the same."""
+    with (
+        listener() as sock,
+        open("/dev/null", "wb") as null,
+        Process("connect", *lane, "--json", port_of(sock), stdin=subprocess.DEVNULL, stdout=null.fileno()) as client,
+    ):
+        with accepted(sock) as peer:
+            for block in blocks(64):
+                peer.sendall(block)
+        result = client.finish()
+    assert result.status == 0
+    assert json.loads(result.err.splitlines()[-1])["received"] == 64 * MIB
+
+
+@EACH_LANE
+def test_a20_a_file_that_shrinks_while_it_is_sent(lane: list[str], tmp_path: Path) -> None:
+    """It ends where it ends then: no zeros, no waiting."""
+    path = tmp_path / "stdin"
+    path.write_bytes(BLOCK * 32)
+    with path.open("rb") as file, listener() as sock:
+        with Process("connect", *lane, port_of(sock), stdin=file.fileno()) as client, accepted(sock) as peer:
+            eventually(lambda: is_idle(client.pid, 0.05))
+            taken = os.lseek(file.fileno(), 0, os.SEEK_CUR)
+            os.truncate(path, taken + 1000)
+            got = receive_all(peer)
+            peer.close()
+            assert client.finish() == (0, b"", b"")
+    # Pages under way may be gone with the file: then they are zeros of the kernel's, not bytes of ours.
+    assert len(got) == taken + 1000

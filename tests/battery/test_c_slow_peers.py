@@ -22,7 +22,9 @@ from tests.harness import (
     Server,
     is_idle,
     listener,
+    need,
     needs_linux,
+    needs_root,
     needs_unix,
     receive_all,
     resident,
@@ -37,7 +39,9 @@ from tests.peers import (
     conversation,
     drain_digest,
     eventually,
+    exactly,
     full_queue,
+    in_a_network_of_its_own,
     pipe,
     port_of,
     pour,
@@ -226,3 +230,38 @@ def test_c6_the_connect_timeout_is_ten_seconds(family: str, tmp_path: Path) -> N
         assert 9 < time.monotonic() - begun < 11.5
     assert (result.status, result.out) == (1, b"")
     assert f"timed out after 10 s [ETIMEDOUT {errno.ETIMEDOUT}]" in result.said
+
+
+@pytest.mark.once
+@needs_linux
+@needs_root
+@EACH_LANE
+@pytest.mark.parametrize("mended", [True, False])
+def test_c8_a_cable_that_is_pulled(mended: bool, lane: list[str]) -> None:
+    """And put back after a second: everything arrives. Or not: ``--idle-timeout`` ends it, and says so."""
+
+    def link(state: str) -> None:
+        subprocess.run([need("ip"), "link", "set", "lo", state], check=True)
+
+    def play() -> None:
+        timeout = () if mended else ("--idle-timeout", "1.5")
+        with conversation("connect", *lane, *timeout) as (process, peer, drain):
+            received = Task(drain_digest, lambda most: os.read(drain, most))
+            process.feed(BLOCK * 16)
+            got = bytearray(exactly(peer, MIB))
+            link("down")
+            time.sleep(1)  # the case
+            if not mended:
+                result = process.finish()
+                assert result.status == 1
+                assert "idle timeout: nothing moved for 1.5 s [ETIMEDOUT" in result.said
+                return
+            link("up")
+            got += receive_all(peer)
+            assert got == BLOCK * 16
+            peer.sendall(BLOCK)
+            peer.shutdown(socket.SHUT_WR)
+            assert received.get()[0] == MIB
+            assert process.finish().status == 0
+
+    in_a_network_of_its_own(play)
