@@ -448,7 +448,7 @@ def load(path: str, *, option: str = "--against") -> Matrix:
         path = known[path]
     try:
         if path == "-":
-            data = sys.stdin.buffer.read()
+            data = b"" if sys.stdin is None else sys.stdin.buffer.read()
         else:
             with open(path, "rb") as file:
                 data = file.read()

@@ -148,6 +148,45 @@ def test_what_a_socket_is_counts_too(tmp_path: Path) -> None:
     assert compare(one, other).differing == 0
 
 
+def test_a_matrix_from_stdin() -> None:
+    data = Path(matrix.shipped()[NOBODY]).read_bytes()
+    piped = run("probe", "--against", ROOT, "--against", "-", stdin=data)
+    assert piped.status == 1 and "  6573 of 148332 combinations differ" in piped.text.splitlines()
+    nothing = run("probe", "--against", ROOT, "--against", "-", stdin=None)
+    assert nothing.status == 2 and "it is empty" in nothing.said
+
+
+@pytest.mark.parametrize(
+    ("cell", "outcomes", "hosts", "cause"),
+    [
+        ((2, 2, 1), ("ok", "EACCES"), ({}, {}), "setting"),
+        ((2, 1, 262), ("ENOPROTOOPT", "ok"), ({}, {}), "setting"),
+        ((26, 1, 0), ("EAFNOSUPPORT", "ok"), ({"netns": "other"}, {"netns": "first"}), "container"),
+        ((26, 1, 0), ("EAFNOSUPPORT", "ok"), ({"netns": "first"}, {"netns": "first"}), "kernel"),
+        ((29, 3, 1), ("EAFNOSUPPORT", "ok"), ({"netns": "other"}, {"netns": "first"}), "kernel"),
+        ((1, 1, 0), ("ok", "EPERM"), ({}, {"seccomp": 2}), "guard"),
+        ((17, 3, 3), ("ok", "EPERM"), ({"capabilities": ["CAP_NET_RAW"]}, {"capabilities": []}), "privilege"),
+        ((17, 3, 3), ("ok", "EPERM"), ({}, {"capabilities": ["CAP_NET_RAW"]}), "guard"),
+        ((17, 3, 3), ("ok", "EPERM"), ({}, {"capabilities": ["CAP_NET_RAW"], "userns": "other"}), "privilege"),
+        ((2, 1, 132), ("EPROTONOSUPPORT", "ok"), ({}, {}), "kernel"),
+    ],
+)
+def test_where_a_difference_comes_from(
+    cell: tuple[int, int, int],
+    outcomes: tuple[str, str],
+    hosts: tuple[dict[str, object], dict[str, object]],
+    cause: str,
+) -> None:
+    family, type, proto = cell
+    sides = []
+    for outcome, host in zip(outcomes, hosts, strict=True):
+        side = Matrix(Space((family,), (type,), (proto,)), {"platform": "linux", **host})
+        side.row(family, type)[0] = Answer(outcome)
+        sides.append(side)
+    (found,) = compare(*sides).differences
+    assert (found.cause, found.one, found.other, found.cells) == (cause, *outcomes, 1)
+
+
 @given(st.data())
 def test_every_difference_is_found_once(data: st.DataObject) -> None:
     space = Space((1, 2, 29), (1, 3), (0, 1, 6, 7))
