@@ -87,6 +87,7 @@ REPORTS: dict[str, Schema] = {
             "properties": {"processes": COUNT, "unowned": COUNT, "sockets": _or_null(COUNT), "remedy": TEXT},
         },
         "sockets": _list({"$ref": "#/$defs/socket"}),
+        "options_by_fd": {"type": "object", "additionalProperties": {"type": "object"}},
     },
 }
 """What the keys of a report are, where they are there."""

@@ -376,6 +376,7 @@ def test_states_as_typed(typed: str, meant: set[str]) -> None:
         (["--port", "4294967296"], "--port: '4294967296' is no PORT: a decimal number, 0 to 65535"),
         (["--process", "4194304999"], "--process: there is no process 4194304999"),
         (["--process", "no such process"], "--process: there is no process named 'no such process'"),
+        (["--all", "--options", "changed"], "--options: a list has no options of sockets"),
         (["--netns", "no-such"], "--netns: there is no network namespace 'no-such'"),
         (["--pid", "0"], "--pid: '0' is no whole number from 1 to 4194304"),
         (["--pid", "-1"], "--pid: '-1' is no whole number from 1 to 4194304"),
@@ -415,6 +416,20 @@ sys.stdin.read()
             assert not ours(found)
         assert not ours(inspected("--all"), other.pid)
         other.stdin.close()
+
+
+@needs_root
+def test_a_network_namespace_by_its_name() -> None:
+    name = f"sockkit-{os.getpid()}"
+    made = subprocess.run(["ip", "netns", "add", name], capture_output=True, check=False, timeout=TIMEOUT)
+    if made.returncode:
+        pytest.skip(f"CANNOT: ip netns add: {made.stderr.decode().strip()}")
+    try:
+        found = inspected("--netns", name)
+        assert {record["family"] for record in found["sockets"]} == {"AF_NETLINK"}
+        assert found["not_visible"]["sockets"] == 0
+    finally:
+        subprocess.run(["ip", "netns", "delete", name], check=True, timeout=TIMEOUT)
 
 
 def as_nobody(*args: str) -> Result:

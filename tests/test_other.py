@@ -255,6 +255,20 @@ def test_what_the_report_says_to_a_person() -> None:
         assert re.search(r"^  state +in no list of the kernel's: not bound yet$", unbound, re.M)
 
 
+@needs_borrowing
+def test_the_options_of_every_socket_of_a_process() -> None:
+    with peer() as other:
+        shown = run("inspect", "--pid", str(other.pid), "--options", "changed")
+        assert shown.status == 0
+        client = re.search(rf"^fd {other.fds['client']}: tcp:\n((?: .*\n)+)", shown.text, re.M)
+        assert client is not None and re.search(r"^  SO_KEEPALIVE +on \(default off\)", client[1], re.M)
+        assert "SO_REUSEADDR" not in client[1]
+        found = json.loads(run("inspect", "--pid", str(other.pid), "--options", "SO_KEEPALIVE", "--json").out)
+        told = found["options_by_fd"]
+        assert set(map(int, told)) >= set(other.fds.values())
+        assert {int(fd) for fd in told if told[fd]["SO_KEEPALIVE"]["value"]} == {other.fds["client"]}
+
+
 # ---- what is no socket, or not there
 
 

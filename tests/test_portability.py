@@ -223,3 +223,19 @@ def test_a_conversation(hidden: dict[str, Any]) -> None:
         finally:
             if server.poll() is None:
                 os.kill(server.pid, 9)
+
+
+@pytest.mark.parametrize("name", ["windows", "darwin", "freebsd"])
+def test_the_machine_elsewhere(name: str) -> None:
+    """Without psutil it is said what to install; what only Linux can is said too."""
+    hidden = {**LACKING[name], "modules": [*LACKING[name].get("modules", ()), "psutil"]}
+    for args in (["--all"], ["--state", "listen"], ["--pid", "1"], ["--watch", "--count", "1"]):
+        status, out, err = python(COMMAND, hidden, "inspect", *args)
+        assert (status, out) == (2, ""), err
+        assert err == (
+            "sockkit: --all: listing the sockets of this system needs psutil\n"
+            "sockkit: type: pip install 'sockkit[host]'\n"
+        )
+    status, out, err = python(COMMAND, hidden, "inspect", "--pid", "1", "--fileno", "0")
+    assert (status, out) == (2, "")
+    assert err == "sockkit: --pid: only Linux shows the sockets of another process one by one\n"

@@ -38,12 +38,11 @@ class InspectPlan(Plan):
     PORTS_ONLY = True
     """Its ADDRESS is ``:PORT``: who has it?"""
     address: tuple[str, ...] = ()
-    shown: str = option(
+    shown: str | None = option(
         "--options",
         kind=OPTIONS,
-        default="all",
         group="socket",
-        help="socket options to show: all, changed, or names",
+        help="socket options to show: all (default for one socket), changed, or names",
     )
     pid: int | None = option(
         "--pid",
@@ -271,12 +270,20 @@ def report(found: Inspection, time: float) -> Report:
     structures = []
     for level in dict.fromkeys(one.row.level for one in found.options):
         values = [one for one in found.options if one.row.level == level]
-        absent = [one for one in values if one.error is not None and _expected(one)]
-        rows = [_option_row(one, family) for one in values if one not in absent]
-        rows += [Row((name, text, ""), "faint") for name, text in _folded("not here", absent)]
-        sections.append(Section(f"options: {level}", ("", "value", "what it is"), tuple(rows)))
+        rows = tuple(option_rows(values, family))
+        sections.append(Section(f"options: {level}", OPTION_HEADER, rows))
         structures += [_structure(one) for one in values if _is_structure(one)]
     return Report(time, "inspect", call_text(found.asked), _data(found, family), (*sections, *structures))
+
+
+OPTION_HEADER = ("", "value", "what it is")
+
+
+def option_rows(values: Sequence[OptionValue], family: int) -> Iterator[Row]:
+    """A line an option; those that are not here are only named."""
+    absent = [one for one in values if one.error is not None and _expected(one)]
+    yield from (_option_row(one, family) for one in values if one not in absent)
+    yield from (Row((name, text, ""), "faint") for name, text in _folded("not here", absent))
 
 
 def _expected(one: OptionValue) -> bool:
@@ -464,7 +471,7 @@ def run(plan: InspectPlan, env: Env) -> Exit:
     if passed:
         spec = SocketSpec(fileno=next(iter(passed)))
     try:
-        found = inspect(spec, env, plan.settings, plan.shown)
+        found = inspect(spec, env, plan.settings, plan.shown or "all")
     except OSError as error:
         from sockkit.commands.endpoint import creation_hint, hint
 

@@ -66,6 +66,8 @@ def run(plan: InspectPlan, env: Env) -> Exit:
     asked = query(plan)
     if plan.pid is not None:
         check_process(plan.pid)
+    elif plan.shown is not None:
+        raise UsageError("a list has no options of sockets; --pid PID has, and so has one socket", option="--options")
     # Nothing here is garbage before the end, and the collector would look through all of it time and again: with 20,000
     # sockets that took 60 of 300 ms.
     collecting = gc.isenabled()
@@ -76,7 +78,13 @@ def run(plan: InspectPlan, env: Env) -> Exit:
             if plan.address:  # those who have it, not those who are connected to one like it elsewhere
                 ours = [record for record in found.sockets if record.port in (asked.wanted.ports or ())]
                 found = found._replace(sockets=ours)
-            env.observer(report(found, env.clock(), of=plan.pid))
+            told = report(found, env.clock(), of=plan.pid)
+            if plan.pid is not None and plan.shown is not None:
+                from sockkit.commands import other
+
+                sections, data = other.of_each(env, plan.pid, found, plan.shown)
+                told = told._replace(sections=(*told.sections, *sections), data={**told.data, **data})
+            env.observer(told)
             if plan.address and not found.sockets:
                 return Exit.FAILED
     finally:
@@ -188,10 +196,11 @@ def timer_text(record: HostSocket) -> str:
     if record.timer is None:
         return ""
     what, left, again = record.timer
+    seconds = f"{left / 1000:.0f} s" if left >= 100_000 else f"{left / 1000:.3g} s"
     if record.state == TIME_WAIT:
-        return f"{left / 1000:.3g} s left"
+        return f"{seconds} left"
     times = "" if not again else f", {again} time{'' if again == 1 else 's'}"
-    return f"{machine.TIMERS.get(what, 'timer')} {left / 1000:.3g} s{times}"
+    return f"{machine.TIMERS.get(what, 'timer')} {seconds}{times}"
 
 
 def rows(found: Listing, of: int | None = None) -> Iterator[Row]:

@@ -62,6 +62,8 @@ def look(pid: int, fd: int, env: Env, options: str = "all") -> Other:
     """
     operation = f"inspect fd {fd} of process {pid}"
     check_fileno(fd)
+    if not machine.LINUX:
+        raise UsageError("only Linux shows the sockets of another process one by one", option="--pid")
     listing.check_process(pid)
     try:
         link = procfs.descriptor(pid, fd)
@@ -129,9 +131,38 @@ def run(plan: InspectPlan, env: Env) -> Exit:
     """
     fileno = plan.socket_spec().fileno
     assert plan.pid is not None and fileno is not None
-    found = look(plan.pid, fileno, env, plan.shown)
+    found = look(plan.pid, fileno, env, plan.shown or "all")
     env.observer(report(found, env.clock()))
     return Exit.OK
+
+
+def of_each(env: Env, pid: int, found: Listing, options: str) -> tuple[list[Section], dict[str, object]]:
+    """The options of every socket of a process, each borrowed for as long as they are read: for people, and by descriptor."""
+    import sockkit.commands.options  # noqa: F401  # loaded now, not while we hold a socket
+
+    sections, data = [], {}
+    refusals: dict[str, tuple[int, OSError]] = {}
+    for record in found.sockets:
+        for holder in found.holders.get(record.inode, ()):
+            if holder.pid != pid:
+                continue
+            try:
+                with syscalls.borrowed(env, *holder) as sock:
+                    seen = one.inspect(SocketSpec(fileno=sock.fileno()), env, options=options, ours=False)
+            except OSError as error:
+                text = describe(error)
+                refusals[text] = refusals.get(text, (0, error))[0] + 1, error
+                continue
+            rows = tuple(one.option_rows(seen.options, seen.kernel.family or 0))
+            if rows:
+                title = f"fd {holder.fd}: {listing.kind(record)}"
+                sections.append(Section(title, one.OPTION_HEADER, rows))
+            data[str(holder.fd)] = one.report(seen, 0.0).data["options"]
+    rows = tuple(
+        Row((f"not visible: options of {count}", f"{text}; {remedy(error)}"), "changed")
+        for text, (count, error) in refusals.items()
+    )
+    return sections + ([Section("", (), rows)] if rows else []), {"options_by_fd": data}
 
 
 def report(found: Other, time: float) -> Report:
