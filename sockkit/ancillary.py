@@ -33,7 +33,7 @@ def words(family: int, flags: int, control: Control) -> str | None:
         reader = ROWS.get((level, kind))
         try:
             said.append(reader(data) if reader is not None else f"control {level}:{kind} {data.hex()}")
-        except (struct.error, ValueError, LookupError, OSError):
+        except (struct.error, ValueError, LookupError, OSError, OverflowError):
             said.append(f"control {level}:{kind} {data.hex()}")
     return ", ".join(said) or None
 

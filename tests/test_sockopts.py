@@ -6,6 +6,8 @@ import errno
 import json
 import math
 import os
+import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -660,6 +662,101 @@ def test_numbers_are_pythons() -> None:
     for option in OPTIONS:
         if option.number is not None and hasattr(socket, option.level):
             assert option.level_number == getattr(socket, option.level)
+
+
+HEADERS = [
+    "stdint.h",
+    "netinet/in.h",
+    "linux/types.h",
+    "asm/socket.h",
+    "linux/in.h",
+    "linux/in6.h",
+    "linux/tcp.h",
+    "linux/udp.h",
+    "linux/mptcp.h",
+    "linux/tls.h",
+    "linux/sctp.h",
+    "linux/dccp.h",
+    "linux/icmp.h",
+    "linux/icmpv6.h",
+    "linux/if_packet.h",
+    "linux/netlink.h",
+    "linux/vm_sockets.h",
+    "linux/can/raw.h",
+    "linux/can/isotp.h",
+    "linux/can/j1939.h",
+    "linux/tipc.h",
+    "linux/if_alg.h",
+    "linux/smc.h",
+    "linux/if_xdp.h",
+    "linux/rxrpc.h",
+    "linux/rds.h",
+    "linux/kcm.h",
+    "linux/if_pppol2tp.h",
+    "linux/llc.h",
+    "linux/mctp.h",
+    "linux/phonet.h",
+    "linux/ax25.h",
+    "linux/netrom.h",
+    "linux/rose.h",
+    "linux/x25.h",
+    "linux/caif/caif_socket.h",
+    "linux/nfc.h",
+    "linux/mroute.h",
+    "linux/mroute6.h",
+    "linux/netfilter_ipv4.h",
+    "linux/netfilter_ipv6/ip6_tables.h",
+]
+ALIASES = {"SO_VM_SOCKETS_CONNECT_TIMEOUT": "SO_VM_SOCKETS_CONNECT_TIMEOUT_OLD", "SO_TIMESTAMP": "SO_TIMESTAMP_OLD"} | {
+    name: f"{name}_OLD" for name in ("SO_RCVTIMEO", "SO_SNDTIMEO", "SO_TIMESTAMPNS", "SO_TIMESTAMPING")
+}
+"""What a header calls a row's option where its own name depends on the size of time_t."""
+NO_HEADER = ("SOL_BLUETOOTH", "IPPROTO_UDPLITE")
+"""Levels whose options the kernel does not export by a header."""
+
+
+def compiled(directory: Path, names: list[str]) -> tuple[dict[str, int], list[str]]:
+    """What the C compiler says that these names are, and those that its headers lack."""
+    compiler = shutil.which("cc")
+    there = [name for name in HEADERS if Path("/usr/include", name).exists()]
+    there += [name for name in ("asm/socket.h",) if name not in there]
+    if compiler is None or len(there) < 20:
+        pytest.skip("CANNOT: no C compiler, or not the kernel's headers")
+    head = "#include <stdio.h>\n" + "".join(f"#include <{name}>\n" for name in there)
+    source, program = directory / "numbers.c", directory / "numbers"
+    lacking: list[str] = []
+    for _ in range(4):
+        rest = [name for name in names if name not in lacking]
+        lines = "".join(f'  printf("{name} %ld\\n", (long)({ALIASES.get(name, name)}));\n' for name in rest)
+        source.write_text(f"{head}int main(void) {{\n{lines}}}\n")
+        command = [compiler, "-fmax-errors=0", "-o", str(program), str(source)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"LC_ALL": "C"})
+        if done.returncode == 0:
+            break
+        found = re.findall(r"error: ['‘](\w+)['’] undeclared", done.stderr)
+        assert found, done.stderr[:2000]
+        back = {ALIASES.get(name, name): name for name in names}
+        lacking += [back[name] for name in found if name in back]
+    said = subprocess.run([str(program)], capture_output=True, text=True, check=True).stdout
+    return {name: int(number) for name, number in (line.split() for line in said.splitlines())}, lacking
+
+
+@linux
+def test_numbers_are_those_of_the_kernels_headers(tmp_path: Path) -> None:
+    """Number by number, by the C compiler."""
+    rows = {option.name.replace("IPV6_MCAST_", "MCAST_"): option for option in OPTIONS if option.number is not None}
+    levels = {option.level: option.level_number for option in OPTIONS if option.level != "AF_VSOCK"}
+    told, lacking = compiled(tmp_path, [*rows, *levels])
+    for name, number in told.items():
+        assert number == (levels[name] if name in levels else rows[name].number), name
+    assert len(told) > 440
+    for name in lacking:
+        if name in levels:
+            continue  # several levels are named in the kernel's own linux/socket.h only
+        option = rows[name]
+        assert option.level in NO_HEADER or re.search(r"Linux 6\.([2-9]|1\d)\b", option.source), (
+            f"{name} is in no header here, and its row does not say that it is newer than they are"
+        )
 
 
 HIDING = """
