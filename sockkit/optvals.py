@@ -50,6 +50,8 @@ class Kind(NamedTuple):
     a buffer that nobody cleared, so these are read by ``libc``."""
     length: int = 0
     """The optlen to give where the kernel does not count it in bytes, else 0: ``size``."""
+    uncounted: int = 0
+    """Bytes of the answer that the optlen which comes back does not count: SCTP's addresses have a header before them."""
     sizes: tuple[tuple[int, int], ...] = ()
     """(family, size) where the size depends on it."""
 
@@ -968,7 +970,9 @@ ASSOC_VALUE = Kind(
     linux=True,
     given=b"",
 )
-SCTP_ADDRESSES = Kind("addresses", 1024, _decode_sctp_addresses, None, _show_list, "", linux=True, given=b"")
+SCTP_ADDRESSES = Kind(
+    "addresses", 1024, _decode_sctp_addresses, None, _show_list, "", linux=True, given=b"", uncounted=8
+)
 SCTP_IDS = Kind("associations", 1024, _decode_sctp_list, None, _show_list, "", linux=True, given=b"")
 SCTP_CHUNKS = Kind("chunk types", 264, _decode_sctp_chunks, None, _show_list, "", linux=True, given=b"")
 SCTP_HMACS = Kind("HMAC numbers", 20, _decode_hmacs, None, _show_list, "", linux=True, given=b"")

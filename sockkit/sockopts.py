@@ -323,13 +323,15 @@ _kcm = _level("SOL_KCM", 281, "Linux: networking/kcm", (Sockets(_families(KCM=41
 _pppol2tp = _level("SOL_PPPOL2TP", 273, "Linux: networking/l2tp", (Sockets(_families(PPPOX=24)),))
 _llc = _level("SOL_LLC", 268, "linux/llc.h", (Sockets(_families(LLC=26)),))
 _mctp = _level("SOL_MCTP", 285, "Linux: networking/mctp", (Sockets(_families(MCTP=45)),))
-_pnpipe = _level("SOL_PNPIPE", 275, "Linux: networking/phonet", (Sockets(_families(PHONET=35)),))
+_pnpipe = _level(
+    "SOL_PNPIPE", 275, "Linux: networking/phonet", (Sockets(_families(PHONET=35), _constants("SOCK_", "SEQPACKET")),)
+)
 _ax25 = _level("SOL_AX25", 257, "linux/ax25.h", (Sockets(_families(AX25=3)),))
 _netrom = _level("SOL_NETROM", 259, "linux/netrom.h", (Sockets(_families(NETROM=6)),))
 _rose = _level("SOL_ROSE", 260, "linux/rose.h", (Sockets(_families(ROSE=11)),))
 _x25 = _level("SOL_X25", 262, "x25(7)", (Sockets(_families(X25=9)),))
 _caif = _level("SOL_CAIF", 278, "Linux: networking/caif", (Sockets(_families(CAIF=37)),))
-_nfc = _level("SOL_NFC", 280, "linux/nfc.h", (Sockets(_families(NFC=39)),))
+_nfc = _level("SOL_NFC", 280, "linux/nfc.h", (Sockets(_families(NFC=39), None, _of(1)),), refusals=("ENODEV",))
 
 _BIND = Moment.BEFORE_BIND
 _CONNECT = Moment.BEFORE_CONNECT
@@ -950,7 +952,7 @@ _SCTP_ROWS = (
         "facts about one path: it has to be named", moment=_NEVER, refusals=(*_NO_ASSOC, "EADDRNOTAVAIL")),
     _sctp("SCTP_DELAYED_SACK", 16, _sctp_struct("delayed SACK", "assoc_id:i sack_delay:I:milliseconds sack_freq:I:packets",
             size=12, settable=True),
-        "how long, and for how many packets, an acknowledgement may wait", kernel="10 to 500 ms; frequency 1: at once",
+        "how long, and for how many packets, an acknowledgement may wait", kernel="at most 500 ms; frequency 1: at once, and no delay",
         refusals=_NO_ASSOC),
     _sctp("SCTP_CONTEXT", 17, _VALUE, "number that comes with what is received"),
     _sctp("SCTP_FRAGMENT_INTERLEAVE", 18, INT, "pieces of messages of several associations may mix",
@@ -1049,8 +1051,10 @@ _DCCP_ROWS = (
     _dccp("DCCP_SOCKOPT_CHANGE_R", 4, kinds.INT_ONLY, "nothing any more", kernel="EOPNOTSUPP"),
     _dccp("DCCP_SOCKOPT_GET_CUR_MPS", 5, INT, "largest message now", unit="bytes", moment=_NEVER, volatile=True),
     _dccp("DCCP_SOCKOPT_SERVER_TIMEWAIT", 6, BOOL, "the server keeps TIME_WAIT", kernel="EOPNOTSUPP but for servers"),
-    _dccp("DCCP_SOCKOPT_SEND_CSCOV", 10, INT, "coverage of the checksum", kernel="0 to 15: 0 all, n the header and 4(n-1) bytes"),
-    _dccp("DCCP_SOCKOPT_RECV_CSCOV", 11, INT, "coverage that is asked of the peer", kernel="0 to 15"),
+    _dccp("DCCP_SOCKOPT_SEND_CSCOV", 10, INT, "coverage of the checksum",
+        moment=_CONNECT, kernel="0 to 15: 0 all, n the header and 4(n-1) bytes; negotiated, so read back once connected"),
+    _dccp("DCCP_SOCKOPT_RECV_CSCOV", 11, INT, "coverage that is asked of the peer",
+        moment=_CONNECT, kernel="0 to 15; negotiated, so read back once connected"),
     _dccp("DCCP_SOCKOPT_AVAILABLE_CCIDS", 12, kinds.OCTETS, "congestion controls that the kernel has", moment=_NEVER),
     _dccp("DCCP_SOCKOPT_CCID", 13, kinds.SECRET, "congestion controls to offer, both ways, one byte each", moment=_CONNECT),
     _dccp("DCCP_SOCKOPT_TX_CCID", 14, INT, "congestion control of what is sent", moment=_CONNECT, refusals=_NO_CONN),
@@ -1166,7 +1170,7 @@ _CAN_ROWS = (
 _XDP_OFFSETS = " ".join(f"{ring}_{part}:Q:bytes" for ring in ("rx", "tx", "fill", "completion")
     for part in ("producer", "consumer", "desc", "flags"))
 _BLUETOOTH_ON: Applies = (Sockets(_families(BLUETOOTH=31)),)
-_bt = _level("SOL_BLUETOOTH", 274, "net/bluetooth/af_bluetooth.c", _BLUETOOTH_ON, refusals=("EINVAL", "ENOTCONN", "EOPNOTSUPP", *_OLD))
+_bt = _level("SOL_BLUETOOTH", 274, "net/bluetooth/af_bluetooth.c", _BLUETOOTH_ON, refusals=("EINVAL", "ENOTCONN", "EOPNOTSUPP", "EBADFD", *_OLD))
 _FAR_ROWS = (
     _tipc("TIPC_IMPORTANCE", 127, kinds.integer("importance", names={0: "low", 1: "medium", 2: "high", 3: "critical"}),
         "which messages are given up last when queues are full"),

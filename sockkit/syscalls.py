@@ -616,7 +616,7 @@ def _raw_option(sock: socket.socket | int, fd: int, option: SockOption, level: i
         from sockkit import libc
 
         raw, length = libc.getsockopt(fd, level, number, kind.given, kind.size, kind.length)
-        return bytes(raw[: length * (kind.size // kind.length if kind.length else 1)])
+        return bytes(raw[: kind.uncounted + length * (kind.size // kind.length if kind.length else 1)])
     if not isinstance(sock, int) and not kind.sizes and sock.family != AF_VSOCK:
         return sock.getsockopt(level, number, kind.size)
     plain = _disguised(fd)

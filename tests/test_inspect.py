@@ -474,3 +474,112 @@ def test_m10_nothing_is_cut_in_a_pipe(columns: str) -> None:
         return re.sub(r"(SO_COOKIE +)0x[0-9a-f]+ *", r"\1", text).splitlines()
 
     assert words({"COLUMNS": columns}) == words({"COLUMNS": "100"})
+
+
+# ---- --options and --set
+
+
+@needs_linux
+def test_changed_options_are_those_that_somebody_set() -> None:
+    with tuned() as sock:
+        report = seen("--options", "changed", fd=sock.fileno())
+        assert report["options"].keys() == {"SO_RCVBUF", "SO_BUF_LOCK", "SO_KEEPALIVE", "TCP_NODELAY"}
+        with socket.socket() as fresh:
+            default = fresh.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+        assert report["options"]["SO_RCVBUF"]["default"] == default
+    with established() as sock:
+        assert seen("--options", "changed", fd=sock.fileno())["options"] == {}, "what the kernel moved nobody has set"
+    with unix_stream() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        assert list(seen("--options", "changed", fd=sock.fileno())["options"]) == ["SO_PASSCRED"]
+
+
+@needs_linux
+def test_options_by_name_are_read_even_if_that_has_an_effect() -> None:
+    with established() as sock:
+        report = seen("--options", "nodelay,SO_ERROR,rcvbuf", fd=sock.fileno())
+        assert list(report["options"]) == ["TCP_NODELAY", "SO_ERROR", "SO_RCVBUF"]
+        assert report["options"]["SO_ERROR"]["read"] is True and report["options"]["SO_ERROR"]["value"] == 0
+    with unix_stream() as sock:
+        found = seen("--options", "SO_PEERPIDFD", fd=sock.fileno())["options"]["SO_PEERPIDFD"]
+        assert found["error"] == "ENOPROTOOPT" or isinstance(found["value"], int)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--options", "NOSUCH"), "no socket option is called 'NOSUCH'"),
+        (("--options", ","), "no option is named: all, changed, or names joined by commas"),
+        (("--options", "IP_ADD_MEMBERSHIP"), "IP_ADD_MEMBERSHIP cannot be read"),
+    ],
+)
+def test_options_that_cannot_be(words: tuple[str, ...], says: str) -> None:
+    result = run("inspect", *words)
+    assert result.status == 2 and says in result.said
+
+
+@needs_linux
+def test_too_late_is_said_with_the_row() -> None:
+    if not has_family("AF_INET6"):
+        pytest.skip("CANNOT: no AF_INET6 sockets here")
+    with socket.socket(socket.AF_INET6) as sock:
+        sock.bind(("::1", 0))
+        fd = sock.fileno()
+        for command in (("inspect",), ("probe",), ("connect", "-z")):
+            result = run(*command, "--fileno", str(fd), "--set", "v6only=off", pass_fds=(fd,))
+            if command[0] == "connect" and result.status == 2:
+                continue
+            assert result.status == 1
+            lines = result.said.splitlines()
+            assert lines[0] == "sockkit: set IPV6_V6ONLY to off: Invalid argument [EINVAL 22]"
+            assert lines[1] == (
+                "sockkit: too late, it is bound already: "
+                "IPV6_V6ONLY (IPPROTO_IPV6 26): no IPv4 peers; set before bind; EINVAL once bound"
+            )
+    with established() as sock:
+        report = seen("--set", "maxseg=500", "--options", "SO_TYPE", fd=sock.fileno())
+        (change,) = report["set"]
+        assert change["got"] == change["before"] != change["asked"]
+        assert change["late"] == "too late, it is connected or listens already"
+
+
+@needs_linux
+@pytest.mark.parametrize("command", ["probe", "inspect"])
+def test_before_asked_got_on_a_new_socket(command: str) -> None:
+    result = run(command, "--type", "DGRAM", "--set", "cork", "--set", "rcvbuf=1", "--json")
+    assert result.status == 0 and result.err == b""
+    first, second = json.loads(result.out)["set"]
+    assert first == {"name": "UDP_CORK", "before": "off", "asked": "on", "got": "on", "late": None}
+    assert (second["name"], second["asked"]) == ("SO_RCVBUF", "1 byte")
+    assert int(second["got"].split()[0]) > 1
+    result = run(command, "--set", "SO_NO_SUCH=1")
+    assert result.status == 2 and "no socket option is called 'SO_NO_SUCH'" in result.said
+
+
+@needs_linux
+def test_set_in_connect_and_serve_has_its_moments() -> None:
+    with listener() as server:
+        port = server.getsockname()[1]
+        result = run("connect", "-v", "--set", "maxseg=600", "--set", "IPV6_ADDRFORM=2", f"127.0.0.1:{port}", stdin=b"")
+        assert result.status == 1
+        said = result.said
+        assert said.index("TCP_MAXSEG: was 536 bytes, asked 600 bytes, got 600 bytes") < said.index("connect(")
+        assert said.index("connect(") < said.index("set IPV6_ADDRFORM to 2: "), "only a connection has this one"
+
+
+@needs_linux
+def test_completion_of_options() -> None:
+    def completed(*words: str) -> list[str]:
+        environment = ENVIRONMENT | {
+            "_SOCKKIT_COMPLETE": "bash_complete",
+            "COMP_WORDS": " ".join(("sockkit", *words)),
+            "COMP_CWORD": str(len(words)),
+        }
+        done = subprocess.run(
+            [sys.executable, "-m", "sockkit"], env=environment, capture_output=True, text=True, check=False
+        )
+        return [line.partition(",")[2] for line in done.stdout.splitlines()]
+
+    assert "SO_RCVBUF=" in completed("probe", "--set", "SO_RCVB")
+    assert completed("inspect", "--options", "chan") == ["changed"]
+    assert "SO_TYPE,TCP_INFO" in completed("inspect", "--options", "SO_TYPE,TCP_INF")

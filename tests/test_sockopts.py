@@ -821,7 +821,7 @@ def test_import_is_cheap() -> None:
         text=True,
         env=os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), os.environ.get("PYTHONPATH", "")))},
     )
-    assert sorted(done.stdout.split()) == ["sockkit.optvals", "sockkit.sockopts"]
+    assert sorted(done.stdout.split()) == ["sockkit.names", "sockkit.optvals", "sockkit.sockopts", "sockkit.text"]
 
 
 # ---- find
@@ -1209,3 +1209,140 @@ def test_a_new_kind_and_a_new_row_need_nothing_else() -> None:
     option = find("SO_KEEPALIVE")._replace(name="SO_SHOUT", kind=kind)
     assert option.settable
     assert option.show(option.decode(b"abc")) == "ABC"
+
+
+# ---- families that only the lab's kernel has
+
+FAR = [
+    ("sctp one-to-one", 2, 1, 132),
+    ("sctp one-to-many", 10, 5, 132),
+    ("dccp", 2, 6, 33),
+    ("tipc stream", 30, 1, 0),
+    ("tipc rdm", 30, 4, 0),
+    ("can raw", 29, 3, 1),
+    ("can bcm", 29, 2, 2),
+    ("isotp", 29, 2, 6),
+    ("j1939", 29, 2, 7),
+    ("alg", 38, 5, 0),
+    ("smc", 43, 1, 0),
+    ("xdp", 44, 3, 0),
+    ("rxrpc", 33, 2, 2),
+    ("rds", 21, 5, 0),
+    ("kcm", 41, 2, 0),
+    ("pppox l2tp", 24, 2, 1),
+    ("llc", 26, 2, 0),
+    ("mctp", 45, 2, 0),
+    ("ax25", 3, 2, 0),
+    ("netrom", 6, 5, 0),
+    ("rose", 11, 5, 0),
+    ("x25", 9, 5, 0),
+    ("phonet", 35, 2, 0),
+    ("caif", 37, 5, 0),
+    ("nfc raw", 39, 5, 0),
+    ("nfc llcp", 39, 1, 1),
+    ("bluetooth l2cap", 31, 5, 0),
+    ("bluetooth sco", 31, 5, 2),
+    ("bluetooth iso", 31, 5, 8),
+    ("udplite", 2, 2, 136),
+    ("mptcp", 10, 1, 262),
+    ("vsock", 40, 1, 0),
+    ("vsock datagrams", 40, 2, 0),
+]
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize("which", FAR, ids=lambda row: row[0])
+def test_options_of_far_families_read_and_set(which: tuple[str, int, int, int]) -> None:
+    """Every option that applies reads as its kind, or is refused as its row says; its own level's can be set as it was read."""
+    name, family, type, proto = which
+    try:
+        sock = socket.socket(family, type, proto)
+    except OSError as error:
+        pytest.skip(f"CANNOT: no {name} in this kernel: {error}")
+    problems = []
+    with sock:
+        reported = as_reported(sock)
+        for option in applicable(*reported):
+            if not option.looked_at:
+                continue
+            try:
+                value = read(sock, option)
+            except OSError as error:
+                # MPTCP says this of options that its kernel cannot pass on yet.
+                if not refused_as_declared(option, error) and (proto, error.errno) != (262, errno.EOPNOTSUPP):
+                    problems.append(f"{option.name}: {errno.errorcode[error.errno or 0]}")
+                continue
+            if isinstance(value, dict) and value.keys() == {"bytes"}:
+                problems.append(f"{option.name}: {value}")
+            elif not option.show(value):
+                problems.append(f"{option.name} shows nothing")
+    assert not problems
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize(
+    ("socket_", "setting", "got"),
+    [
+        ((2, 1, 132), "SCTP_NODELAY=on", True),
+        ((2, 1, 132), "nodelay=on", True),
+        ((2, 1, 132), "SCTP_MAXSEG=1000", 1000),
+        ((2, 5, 132), "SCTP_AUTOCLOSE=7", 7),
+        ((2, 1, 132), "SCTP_INITMSG=num_ostreams=5,max_attempts=3", {"num_ostreams": 5, "max_attempts": 3}),
+        ((2, 1, 132), "SCTP_RTOINFO=initial=1500", {"initial": 1500}),
+        ((2, 1, 132), "SCTP_DEFAULT_PRINFO=policy=0x10,value=200", {"policy": 16, "value": 200}),
+        ((2, 1, 132), "SCTP_EVENTS=association=1,shutdown=1", {"association": 1, "shutdown": 1, "address": 0}),
+        ((2, 1, 132), "SCTP_PEER_ADDR_PARAMS=hbinterval=5000,flags=1", {"hbinterval": 5000}),
+        ((2, 1, 132), "SCTP_DELAYED_SACK=sack_delay=100,sack_freq=3", {"sack_delay": 100, "sack_freq": 3}),
+        ((2, 6, 33), "DCCP_SOCKOPT_SERVICE=5", [5]),
+        ((30, 4, 0), "TIPC_IMPORTANCE=high", 2),
+        ((30, 4, 0), "TIPC_CONN_TIMEOUT=5000", 5000),
+        ((29, 3, 1), "CAN_RAW_FILTER=123:7ff+20000456:7ff", [(0x123, 0x7FF), (0x20000456, 0x7FF)]),
+        ((29, 3, 1), "CAN_RAW_FD_FRAMES=on", True),
+        ((29, 3, 1), "CAN_RAW_ERR_FILTER=0x1fffffff", 0x1FFFFFFF),
+        ((29, 2, 6), "CAN_ISOTP_OPTS=flags=4,txpad_content=0xaa", {"flags": 4, "txpad_content": 0xAA}),
+        ((29, 2, 6), "CAN_ISOTP_RECV_FC=bs=8,stmin=2", {"bs": 8, "stmin": 2, "wftmax": 0}),
+        ((29, 2, 7), "SO_J1939_PROMISC=on", True),
+        ((29, 2, 7), "SO_J1939_SEND_PRIO=5", 5),
+        ((26, 2, 0), "LLC_OPT_SIZE=500", 500),
+        ((21, 5, 0), "RDS_RECVERR=on", True),
+        ((3, 2, 0), "AX25_N2=5", 5),
+        ((6, 5, 0), "NETROM_N2=7", 7),
+        ((11, 5, 0), "ROSE_DEFER=on", True),
+        ((9, 5, 0), "X25_QBITINCL=on", True),
+        ((40, 1, 0), "SO_VM_SOCKETS_BUFFER_SIZE=100000", 100000),
+    ],
+    ids=lambda value: str(value)[:40] if isinstance(value, str) else "",
+)
+def test_options_of_far_families_are_set(socket_: tuple[int, int, int], setting: str, got: object) -> None:
+    try:
+        sock = socket.socket(*socket_)
+    except OSError as error:
+        pytest.skip(f"CANNOT: no such socket in this kernel: {error}")
+    with sock:
+        write(sock, setting)
+        value = read(sock, find(setting.partition("=")[0], as_reported(sock)))
+    if isinstance(got, dict):
+        assert isinstance(value, dict) and got.items() <= value.items(), value
+    elif isinstance(value, list) and value and isinstance(value[0], dict):
+        assert [tuple(one.values()) for one in value] == got
+    else:
+        assert value == got
+
+
+@pytest.mark.lab
+def test_options_of_an_sctp_association() -> None:
+    with socket.socket(2, 1, 132) as server, socket.socket(2, 1, 132) as client:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        client.connect(server.getsockname())
+        port = server.getsockname()[1]
+        assert read(client, find("SCTP_GET_PEER_ADDRS")) == [f"127.0.0.1:{port}"]
+        status = read(client, find("SCTP_STATUS"))
+        assert isinstance(status, dict) and status["primary"] == f"127.0.0.1:{port}" and status["outstrms"] > 0
+        stats = read(client, find("SCTP_GET_ASSOC_STATS"))
+        assert isinstance(stats, dict) and stats["octrlchunks"] > 0
+        for option in applicable(*as_reported(client)):
+            if option.looked_at:
+                value = read_or_declared(client, option)
+                if value is not None:
+                    check_shown(option, value)

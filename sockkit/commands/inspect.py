@@ -288,7 +288,8 @@ def option_rows(values: Sequence[OptionValue], family: int) -> Iterator[Row]:
 
 def _expected(one: OptionValue) -> bool:
     """The refusal says only that there is nothing to tell: not in this state, not in this kernel."""
-    return one.error is not None and errno_name(one.error.errno) in one.row.refusals
+    name = errno_name(one.error.errno) if one.error is not None else None
+    return name in ("ENOPROTOOPT", "EOPNOTSUPP") or name in one.row.refusals
 
 
 def _folded(title: str, values: Sequence[OptionValue]) -> Iterator[tuple[str, str]]:
