@@ -235,6 +235,10 @@ def _check_habits(plan: Plan, address: Sequence[str], words: list[str]) -> None:
     ):
         if given:
             raise UsageError(f"{one} and {other} contradict each other: give one", option=other)
+    if plan.code and plan.outputs:
+        raise UsageError(
+            "--code does nothing, so there is nothing to write: `> FILE` keeps what it prints", option="-o"
+        )
 
 
 def _quit_after(words: list[str]) -> UsageError:

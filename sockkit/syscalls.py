@@ -179,7 +179,27 @@ def method(env: Env, sock: socket.socket, name: str, *arguments: Any) -> Any:
         return result
 
     shown: Callable[[], tuple[object, ...]] = lambda: (fd, *(len(a) if isinstance(a, bytes) else a for a in arguments))
-    return observed(env, name, fd, shown, lambda: getattr(sock, name)(*arguments), show)
+    return observed(env, name, fd, shown, lambda: _method(sock, name, arguments), show)
+
+
+def _method(sock: socket.socket, name: str, arguments: tuple[Any, ...]) -> Any:
+    """A method of Python's socket, or the same by bytes where it has no form for this family's addresses."""
+    fd = sock.fileno()
+    if arguments and isinstance(arguments[-1], Sockaddr):
+        if name == "sendto":
+            return _by_bytes(name)(fd, arguments[0], 0, arguments[1])
+        return _by_bytes(name)(fd, *arguments)
+    try:
+        return getattr(sock, name)(*arguments)
+    except TimeoutError:  # has no errno either
+        raise
+    except OSError as error:
+        if error.errno is not None or name not in ("accept", "getsockname", "getpeername"):
+            raise
+    found = _by_bytes(name)(fd)
+    if name != "accept":
+        return Sockaddr(found)
+    return socket.socket(sock.family, sock.type, sock.proto, found[0]), Sockaddr(found[1])
 
 
 @contextmanager

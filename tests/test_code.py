@@ -378,6 +378,32 @@ def test_what_is_not_in_the_code_is_named() -> None:
     assert "Not in this code" not in code("serve")
 
 
+@pytest.mark.parametrize(
+    ("args", "right"),
+    [
+        (["inspect", "--all"], "it is for one socket of our own"),
+        (["inspect", "--pid", "1"], "it is for one socket of our own"),
+        (["connect", "--tls", "localhost", "443"], "leave --tls out"),
+        (["probe", "-o", "x.html"], "there is nothing to write"),
+        (["connect", "-o", "x.pcapng", "1"], "there is nothing to write"),
+        (["serve", "-u", "--mode", "pipe"], "echo and discard"),
+        (["connect", "--family", "LLC", "hex:00"], ""),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_it_cannot_say_it_refuses(args: list[str], right: str, tmp_path: Path) -> None:
+    result = run(*args, "--code", cwd=tmp_path)
+    assert result.status == 2 and result.out == b"" and right in result.said, result
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_options_have_their_moment() -> None:
+    lines = code("connect", "--set", "TCP_NODELAY", "--set", "SO_RCVBUF=4096", "127.0.0.1", "9").splitlines()
+    assert lines.index(next(line for line in lines if "SO_RCVBUF" in line)) < lines.index(
+        'sock.connect(("127.0.0.1", 9))'
+    )
+
+
 def test_nothing_is_done_for_it() -> None:
     with listener() as sock:
         port = sock.getsockname()[1]

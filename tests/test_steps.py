@@ -21,6 +21,7 @@ from sockkit.commands.code import literal
 from sockkit.commands.expect import parse
 from sockkit.commands.steps import CALLS, compile_steps, split
 from sockkit.syscalls import QUIET
+from tests import lab
 from tests.harness import Process, needs_ipv6, needs_linux, needs_unix, on_terminal, run
 
 
@@ -339,6 +340,32 @@ def test_the_whole_table_says_what_is_not_here() -> None:
     assert len(made) + len(report["missing"]) == len(callsheet.known_kinds(None, None, None))
     for kind in report["kinds"]:
         assert len(kind["cells"]) == len(callsheet.STATES)
+
+
+@pytest.mark.once
+@pytest.mark.timeout(400)
+@needs_linux
+def test_the_whole_table_where_nearly_every_family_is() -> None:
+    """Some thirty kinds of sockets, more than a thousand rows of calls: each is over in time, and nothing is left out."""
+    done = lab.run("python3", "-m", "sockkit", "probe", "--steps", "all", "--json")
+    assert done.status == 0, done.said
+    report = json.loads(done.out)
+    table = {
+        kind["kind"]: {
+            call: cell and cell["outcome"] for call, cell in zip(report["calls"], kind["cells"], strict=True)
+        }
+        for kind in report["kinds"]
+    }
+    assert len(table) >= 28
+    for kind in ("INET STREAM SCTP", "INET6 STREAM TCP", "UNIX SEQPACKET", "VSOCK STREAM", "SMC STREAM"):
+        assert table[kind]["recv"] == table[kind]["accept"] == "ok", kind
+        assert table[kind]["accept, nobody there"] == "waits", kind
+        assert table[kind]["listen twice"] == "ok" and table[kind]["connect"] == "ok"
+    assert table["INET SEQPACKET SCTP"]["accept, not listening"] == "EOPNOTSUPP"
+    assert table["TIPC STREAM"]["listen twice"] == "EINVAL"
+    assert table["ALG SEQPACKET"]["accept"] == "ok"
+    for kind in table:
+        assert table[kind]["any call after close"] == "EBADF" or kind.startswith(("KEY", "XDP")), kind
 
 
 def test_the_table_on_a_terminal() -> None:

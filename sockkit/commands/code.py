@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 SIZE = 65536
 """Bytes of one read or receive."""
+NEVER_DROPPED = frozenset(("tls", "proxy", "access", "programs", "faults"))
+"""Groups of options without which the code would do something else than was asked for."""
 ALWAYS = frozenset(("quiet", "verbose", "json", "outputs", "force", "code", "address", "numeric", "half_close"))
 """Fields that change nothing in the code, or are in it always."""
 
@@ -129,13 +131,19 @@ def literal(value: object) -> str:
 
 
 def missing(plan: Plan, known: Iterable[str]) -> list[str]:
-    """The options that were given and that the code does not have."""
+    """The options that were given and that the code does not have.
+
+    Raises:
+        UsageError: one that must not be left out: who may talk to whom, and what they see of it, would change.
+    """
     handled = ALWAYS | {"family", "type", "proto", "fileno"} | set(known)
-    return [
-        row.names[-1]
-        for row in options(type(plan))
-        if row.field not in handled and getattr(plan, row.field) != row.default
-    ]
+    rows = [row for row in options(type(plan)) if row.field not in handled and getattr(plan, row.field) != row.default]
+    for row in rows:
+        if row.group in NEVER_DROPPED:
+            raise UsageError(
+                f"it is not known to --code, which would do without: leave {row.names[-1]} out", option="--code"
+            )
+    return [row.names[-1] for row in rows]
 
 
 # ---- probe
@@ -193,6 +201,9 @@ def steps(program: Program) -> str:
     from sockkit.commands.steps import ALARM, local
 
     spec, kind = program.spec, program.kind
+    raw = [argument.text for step in program.steps for argument in step.arguments if argument.text.startswith("hex:")]
+    if raw or (program.peer == "bound" and isinstance(local(kind.family).bind, addresses.Sockaddr)):
+        raise UsageError("Python's socket has no form for such an address, and so --code has none", option="--code")
     body = []
     if program.pair:
         body.append(f"sock, peer = {socket_call(spec, 'socketpair')}")
@@ -206,7 +217,7 @@ def steps(program: Program) -> str:
         friend = ["# Somebody to talk to.", f"peer = {socket_call(spec)}"]
         if program.peer == "bound":
             friend.append(f"peer.bind({literal(local(kind.family).bind)})")
-            if kind.connected:
+            if kind.listens:
                 friend.append("peer.listen()")
     calls = []
     for step in program.steps:
@@ -386,6 +397,7 @@ def _connecting(plan: ConnectPlan, target: addresses.Target, timeout: float) -> 
             f"sock.settimeout({timeout:g})",
             f"sock.connect({literal(target.address)})",
             "sock.settimeout(None)",
+            *_set(plan, "sock", "CONNECTED"),
         ]
     family = "" if target.family is None else f", family={family_text(target.family)}"
     look_up = f"socket.getaddrinfo({literal(target.host)}, {target.port}{family}, type={type_text(_whole(plan, target).type or 0)})"
@@ -403,6 +415,7 @@ def _connecting(plan: ConnectPlan, target: addresses.Target, timeout: float) -> 
         "else:",
         "    sys.exit(1)",
         "sock.settimeout(None)",
+        *_set(plan, "sock", "CONNECTED"),
     ]
 
 
@@ -449,7 +462,14 @@ def serve(plan: ServePlan) -> str:
     end = [f"os.unlink({literal(path)})"] if path is not None and (plan.once or plan.mode == "pipe") else []
     if plan.mode == "pipe":
         more, forward, receive = _converse(plan, messages=False)
-        accept = ["sock, peer = listener.accept()", "listener.close()", *receive, "sock.close()", *end]
+        accept = [
+            "sock, peer = listener.accept()",
+            "listener.close()",
+            *_set(plan, "sock", "CONNECTED"),
+            *receive,
+            "sock.close()",
+            *end,
+        ]
         return script([*imports, *more], listener, forward, accept, missing=missing(plan, known))
     send = {"echo": ["sock.sendall(data)"], "discard": ["pass"]}[plan.mode]
     if not stream:
@@ -461,6 +481,7 @@ def serve(plan: ServePlan) -> str:
         f"def {plan.mode}(sock):",
         f'    """{"Send back what comes" if plan.mode == "echo" else "Throw away what comes"}, until its end."""',
         "    with sock:",
+        *(f"        {line}" for line in _set(plan, "sock", "CONNECTED")),
         f"        while data := sock.recv({SIZE}):",
         *(f"            {line}" for line in send),
     ]

@@ -439,6 +439,10 @@ def run(plan: InspectPlan, env: Env) -> Exit:
     Raises:
         UsageError: parameters that cannot be. SystemRefusal: no such socket, or an option that it does not take.
     """
+    if plan.code and (
+        plan.watch is not None or plan.all or plan.pid is not None or any(getattr(plan, name) for name in FILTERS)
+    ):
+        raise UsageError("it is for one socket of our own, new or --fileno: Python sees no others", option="--code")
     if plan.watch is not None:
         from sockkit.commands import watch
 

@@ -55,11 +55,13 @@ class Local(NamedTuple):
         bind: where to bind if no address is given.
         connect: whom to connect to if no address is given; None: a peer of our own.
         stays: whether an address that was given is on this host.
+        typed: the two are texts, since Python has no form for addresses of this family.
     """
 
     bind: object
     connect: object = None
     stays: Callable[[Any], bool] = lambda address: True
+    typed: bool = False
 
 
 def _internet(family: int) -> Callable[[Any], bool]:
@@ -78,6 +80,9 @@ LOCAL: dict[str, Local] = {
     "CAN": Local(("",), ("",), lambda address: isinstance(address, tuple) and str(address[0])[:1] in ("", "v")),
     "TIPC": Local((1, 65432, 1, 1, 3), (2, 65432, 1, 0)),
     "QIPCRTR": Local((1, 0)),
+    "RDS": Local(("127.0.0.1", 0), stays=lambda address: str(address[0]).startswith("127.")),
+    "SMC": Local("127.0.0.1:0", stays=lambda address: bytes(address)[4:5] == b"\x7f", typed=True),
+    "XDP": Local("lo,0", "lo,0", typed=True),
 }
 """By family. One that is not here has ``()`` for its address, and Python's own answer to that is shown."""
 
@@ -86,7 +91,13 @@ def local(family: int) -> Local:
     """The row of a family."""
     for name, row in LOCAL.items():
         if names.family_number(f"AF_{name}") == family:
-            return row
+            if not row.typed:
+                return row
+            bind, connect = (
+                addresses.parse_target([str(text)], family=family).address if text else None
+                for text in (row.bind, row.connect)
+            )
+            return row._replace(bind=bind, connect=connect)
     return Local((), ())
 
 
@@ -113,7 +124,9 @@ def constant(name: str) -> Argument:
 
 def where(actor: str) -> Argument:
     """The address that another of the sockets is bound to."""
-    return Argument(f"{actor}.getsockname()", lambda stage: stage.get(actor).getsockname())
+    return Argument(
+        f"{actor}.getsockname()", lambda stage: syscalls.method(syscalls.QUIET, stage.get(actor), "getsockname")
+    )
 
 
 class Step(NamedTuple):
@@ -152,6 +165,12 @@ class Kind(NamedTuple):
     def connected(self) -> bool:
         """Its sockets have connections."""
         return semantics(self.family, self.type, self.proto).connections
+
+    @property
+    def listens(self) -> bool:
+        """The other side must listen: SCTP's SEQPACKET does, although it never accepts."""
+        packets = self.type == getattr(socket, "SOCK_SEQPACKET", None)
+        return self.connected or (packets and self.family in syscalls.INTERNET)
 
 
 class CallRow(NamedTuple):
@@ -571,10 +590,10 @@ def _make_peer(program: Program, stage: Stage) -> Iterator[Outcome]:
         if program.peer == "free":
             return "another socket of the same kind"
         syscalls.bind(env, peer, address)
-        if program.kind.connected:
+        if program.kind.listens:
             syscalls.listen(env, peer)
-        bound = addresses.format_address(peer.family, peer.getsockname())
-        return f"another socket of the same kind, {'listening on' if program.kind.connected else 'bound to'} {bound}"
+        bound = addresses.format_address(peer.family, syscalls.method(env, peer, "getsockname"))
+        return f"another socket of the same kind, {'listening on' if program.kind.listens else 'bound to'} {bound}"
 
     yield _do(stage, None, f"peer = {code.socket_call(program.spec)}", make, None)
 
@@ -590,12 +609,7 @@ def run_steps(program: Program, stage: Stage) -> Iterator[Outcome]:
 def _call(stage: Stage, step: Step) -> object:
     sock = stage.get(step.actor)
     arguments = tuple(argument.value(stage) for argument in step.arguments)
-    result: Any = None
-    by_bytes = {"bind": syscalls.bind, "connect": syscalls.connect}.get(step.method)
-    if by_bytes is not None and isinstance(arguments[0], addresses.Sockaddr):
-        by_bytes(stage.env, sock, arguments[0])
-    else:
-        result = syscalls.method(stage.env, sock, step.method, *arguments)
+    result = syscalls.method(stage.env, sock, step.method, *arguments)
     if step.call == "bind" and has_path(sock.family, arguments[0]):
         stage.paths.append(OwnPath(arguments[0]))
     if step.call == "accept":
