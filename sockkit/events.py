@@ -160,7 +160,7 @@ class Descriptor(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """One direction is over and said so: ``how`` is ``stdin ended``, ``FIN sent``, ``FIN received`` …"""
+    """One direction is over and said so: ``how`` is ``stdin ended``, ``FIN sent``, ``FIN received``, ``RST received`` …"""
 
     time: float
     session: int

@@ -614,6 +614,8 @@ class Session:
         self.failed = True
         self.error = self.error or error
         now = self.env.clock()
+        if first and error.errno == errno.ECONNRESET and self.kind[0] in syscalls.INTERNET and self.connected:
+            self.env.observer(Ended(now, self.number, Side.REMOTE, "RST received"))
         if first:
             self.env.observer(Failed(now, self.number, operation, error, self._meaning(operation, error)))
         self._lose(lost, "not delivered to the peer")

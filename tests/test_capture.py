@@ -14,7 +14,7 @@ import dpkt
 import pytest
 
 from sockkit.render.capture import SUMMED, checksum
-from tests.harness import TIMEOUT, Process, Server, listener, need, needs_ipv6, needs_linux, needs_unix, run
+from tests.harness import TIMEOUT, Process, Server, listener, need, needs_ipv6, needs_linux, needs_root, needs_unix, run
 
 once = pytest.mark.once
 BINARY = bytes(range(256))
@@ -249,3 +249,36 @@ def test_a_recording_in_a_pipe(tmp_path: Path) -> None:
         assert reader.stdout is not None
         (tmp_path / "copy").write_bytes(reader.stdout.read())
     assert len(packets(tmp_path / "copy")) >= 7
+
+
+@once
+@needs_linux
+def test_frames_of_a_can_bus_are_can_frames(tmp_path: Path) -> None:
+    """By the events alone: there is no bus here. (The identifier is in the host's order, linux/can.h.)"""
+    from sockkit.events import Closed, Data, Direction, Opened
+    from sockkit.render import Wish
+    from sockkit.render.capture import Capture
+
+    path = tmp_path / "can.pcapng"
+    capture = Capture(str(path), force=False, clock=lambda: 0.0, wish=Wish("connect", False, False, False, True))
+    capture(Opened(0.0, 1, "(none)", "vcan0", int(socket.AF_CAN), int(socket.SOCK_RAW)))
+    frame = struct.pack("=IB3x8s", 0x123, 3, b"abc".ljust(8, b"\0"))
+    capture(Data(0.5, 1, Direction.SENT, 0, 16, frame, True))
+    capture(Closed(1.0, 1, "(none)", 16, 0, 1.0, None, None))
+    capture.close()
+    assert fields(path, "can.id", "can.len", "frame.protocols") == [["291", "3", "can:data"]]
+    assert suspicious(path) == ""
+
+
+@once
+@needs_linux
+@needs_root
+def test_frames_of_a_device_are_ethernets(tmp_path: Path) -> None:
+    path = tmp_path / "lo.pcapng"
+    frame = bytes(dpkt.ethernet.Ethernet(type=0x88B5, data=b"of sockkit's own"))  # IEEE: for local experiments
+    with Process("connect", "--family", "PACKET", "--type", "RAW", "-o", str(path), "lo") as process:
+        process.wait_for(b"", timeout=1)
+        process.send(frame)
+        process.wait_for(b"of sockkit's own", stream="out")
+        process.stop()
+    assert ["eth:ethertype:data"] in fields(path, "frame.protocols", only="eth.type == 0x88b5")

@@ -7,6 +7,7 @@ import random
 import re
 import signal
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -47,6 +48,19 @@ def test_the_articles_exchange_as_a_story() -> None:
         f"x #1 {server.address} closed: received 12 bytes, sent 12 bytes in {ours[-1].split(' in ')[1][:5]} s; we ended first",
     ]
     assert re.search(rf"< +[\d.]+ #1 {local[1]} 12 bytes at 0: Hello, world\n".encode(), server.err)
+
+
+def test_a_reset_is_seen() -> None:
+    with listener() as sock, Process("connect", "-v", f"127.0.0.1:{sock.getsockname()[1]}") as process:
+        peer = sock.accept()[0]
+        peer.sendall(b"x")
+        process.wait_for(b"x", stream="out")
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        peer.close()
+        done = process.finish()
+    assert done.status == 1
+    assert re.search(r"(?m)^= +[\d.]+ #1 RST received$", done.said)
+    assert re.search(r"(?m)^! +[\d.]+ #1 receive from [^\n]* \[ECONNRESET 104\]$", done.said)
 
 
 def test_a_rate_where_there_is_one() -> None:

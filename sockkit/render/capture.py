@@ -9,10 +9,11 @@ is never copied into them: it goes from the event to the file by one writev(2).
 from __future__ import annotations
 
 import socket
+import sys
 import time as wall
 from collections.abc import Callable
 from struct import pack_into
-from typing import Any
+from typing import Any, NamedTuple
 
 from sockkit import __version__
 from sockkit.errors import UsageError
@@ -66,6 +67,50 @@ def checksum(*parts: bytes | memoryview) -> int:
         total += rest << 8 if size % 2 else rest
     # Never 0, as all-zero words never come; 0 and 0xFFFF are the same here.
     return 0xFFFF - total % 0xFFFF
+
+
+class Native(NamedTuple):
+    """A family whose messages Wireshark knows as they are.
+
+    Attributes:
+        family, type: names in Python's ``socket``; type None: any.
+        link: link type (tcpdump.org/linktypes.html).
+        packet: a message as that link type has it.
+    """
+
+    family: str
+    type: str | None
+    link: int
+    packet: Callable[[bytes], bytes]
+
+
+def _can(frame: bytes) -> bytes:
+    """SocketCAN's identifier is in the host's byte order in linux/can.h, big-endian in a capture."""
+    return frame[:4][::-1] + frame[4:] if sys.byteorder == "little" else frame
+
+
+NATIVE = (Native("AF_CAN", "SOCK_RAW", 227, _can), Native("AF_PACKET", "SOCK_RAW", 1, bytes))
+"""CAN frames; frames of a network device, which is Ethernet or the loopback that looks like it."""
+
+
+class _Frames:
+    """What passed over a socket of such a family: each message is a packet, and nothing is made up."""
+
+    def __init__(self, capture: Capture, row: Native) -> None:
+        self._capture = capture
+        self._row = row
+        self.ours = self.theirs = None
+
+    def data(self, time: float, direction: Direction, payload: bytes | memoryview, urgent: int = 0) -> None:
+        """A message passed."""
+        way = OUTBOUND if direction is Direction.SENT else INBOUND
+        self._capture.packet(time, way, b"", b"", self._row.packet(bytes(payload)), link=self._row.link)
+
+    def ended(self, time: float, source: object, sink: object) -> None:
+        """Nothing on a wire says so."""
+
+    def closed(self, event: Closed, unread: bool) -> None:
+        """Nothing on a wire says so."""
 
 
 class _End:
@@ -274,7 +319,8 @@ class Capture:
         self._file = Recording(path, force=force)
         self._command = wish.command
         self._epoch = wall.time() - clock()
-        self._flows: dict[int, _Flow] = {}
+        self._flows: dict[int, Any] = {}
+        self._links = [LINKTYPE_RAW]
         self._unread: set[int] = set()
         self.parts: list[bytes | bytearray | memoryview] = []
         self._block = pcapng.EnhancedPacketBlockLE()
@@ -284,17 +330,20 @@ class Capture:
     def __call__(self, event: Event) -> None:
         """Observe."""
         if not self._file.size:
-            self._file.write(_beginning(self._command))
+            self._file.write(_section(), _interface(self._command, LINKTYPE_RAW))
         if isinstance(event, Data):
             if event.payload is not None:
                 self._flows[event.session].data(event.time, event.direction, event.payload)
         elif isinstance(event, Opened):
-            self._flows[event.session] = _Flow(self, event)
+            row = next((row for row in NATIVE if _is(event, row)), None)
+            self._flows[event.session] = _Flow(self, event) if row is None else _Frames(self, row)
         elif isinstance(event, Urgent):
             self._flows[event.session].data(event.time, event.direction, event.payload, urgent=len(event.payload))
         elif isinstance(event, Ended) and event.session in self._flows:
             flow = self._flows[event.session]
-            if event.side is Side.REMOTE:
+            if event.how.startswith("RST"):
+                pass  # where the connection is closed
+            elif event.side is Side.REMOTE:
                 flow.ended(event.time, flow.theirs, flow.ours)
             elif event.how.endswith("sent"):  # what ended is not stdin, but what goes to the peer
                 flow.ended(event.time, flow.ours, flow.theirs)
@@ -311,13 +360,26 @@ class Capture:
         """Microseconds since 1970."""
         return round((self._epoch + time) * 1e6)
 
-    def packet(self, time: float, way: int, remark: bytes, headers: bytes, payload: bytes | memoryview) -> None:
+    def packet(
+        self,
+        time: float,
+        way: int,
+        remark: bytes,
+        headers: bytes,
+        payload: bytes | memoryview,
+        *,
+        link: int = LINKTYPE_RAW,
+    ) -> None:
         """One packet: an Enhanced Packet Block, laid around the payload."""
+        if link not in self._links:
+            self._links.append(link)
+            self._file.write(_interface(self._command, link))
         moment = self.moment(time)
         size = len(headers) + len(payload)
         options = self._plain[way] if not remark else _options((pcapng.PCAPNG_OPT_COMMENT, remark), _way(way))
         tail = bytes(-size % 4) + options
         block = self._block
+        block.iface_id = self._links.index(link)
         block.len = block._len = block.__hdr_len__ + size + len(tail)
         block.ts_high, block.ts_low = moment >> 32, moment & 0xFFFFFFFF
         block.caplen = block.pkt_len = size
@@ -336,16 +398,25 @@ def _options(*options: tuple[int, bytes]) -> bytes:
     return b"".join(map(bytes, [*made, pcapng.PcapngOptionLE()]))
 
 
-def _beginning(command: str) -> bytes:
-    """Section header, and the one interface: our socket."""
-    option: Callable[[int, str], Any] = lambda code, text: pcapng.PcapngOptionLE(code=code, data=text.encode())
-    end = pcapng.PcapngOptionLE()
-    program = option(pcapng.PCAPNG_OPT_SHB_USERAPPL, f"sockkit {__version__}")
-    section = pcapng.SectionHeaderBlockLE(opts=[program, end])
+def _option(code: int, text: str) -> Any:
+    return pcapng.PcapngOptionLE(code=code, data=text.encode())
+
+
+def _section() -> bytes:
+    """The section header: who wrote it."""
+    program = _option(pcapng.PCAPNG_OPT_SHB_USERAPPL, f"sockkit {__version__}")
+    return bytes(pcapng.SectionHeaderBlockLE(opts=[program, pcapng.PcapngOptionLE()]))
+
+
+def _interface(command: str, link: int) -> bytes:
+    """The description of an interface: our socket."""
     about = "packets made up from the calls on a socket: sizes, handshake and acknowledgements are not those of a wire"
-    name, text = (
-        option(pcapng.PCAPNG_OPT_IF_NAME, f"sockkit {command}"),
-        option(pcapng.PCAPNG_OPT_IF_DESCRIPTION, about),
-    )
-    interface = pcapng.InterfaceDescriptionBlockLE(linktype=LINKTYPE_RAW, snaplen=0, opts=[name, text, end])
-    return bytes(section) + bytes(interface)
+    name = _option(pcapng.PCAPNG_OPT_IF_NAME, f"sockkit {command}")
+    text = _option(pcapng.PCAPNG_OPT_IF_DESCRIPTION, about if link == LINKTYPE_RAW else "messages of a socket")
+    opts = [name, text, pcapng.PcapngOptionLE()]
+    return bytes(pcapng.InterfaceDescriptionBlockLE(linktype=link, snaplen=0, opts=opts))
+
+
+def _is(opened: Opened, row: Native) -> bool:
+    family, type = getattr(socket, row.family, -1), getattr(socket, row.type, -1) if row.type else opened.type
+    return (opened.family, opened.type) == (family, type)

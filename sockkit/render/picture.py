@@ -215,6 +215,8 @@ class Ladder:
 
     def _ended(self, event: Ended) -> None:
         peer = self.peers.get(event.session)
+        if event.how.startswith("RST"):
+            return  # the refusal that follows is its arrow
         if event.side is Side.LOCAL and not event.how.endswith("sent"):
             self._noted(event.time, event.session, event.how, "")
             return
