@@ -148,6 +148,8 @@ class Verb(click.Command):
     def help_text(self, group: str) -> str:
         """Help as text: the most used options, or those of one group, or all of them."""
         groups = [name for name in GROUPS if any(row.group == name for row in self.rows)]
+        if self.takes_address and not getattr(self.plan, "PORTS_ONLY", False):
+            groups.append("addresses")
         if group not in ("", "all", *groups):
             known = f"{', '.join(groups)} and all are"
             raise UsageError(f"{quoted(group)} is no group of options of {self.name}: {known}", option="--help")
@@ -158,6 +160,8 @@ class Verb(click.Command):
                 rows = [row for row in self.rows if row.group == name and group in (name, "all")]
                 if rows:
                     lines += ["", f"{name.capitalize()}:", *map(_option_line, rows)]
+                if name == group == "addresses":
+                    lines += ["", "Addresses, by --family:", *_address_lines()]
         else:
             by_field = {row.field: row for row in self.rows}
             lines += [*doc[1:], "", *(_option_line(by_field[field]) for field in self.plan.FIRST)]
@@ -185,6 +189,20 @@ def _doc(plan: type[Plan]) -> list[str]:
     import inspect
 
     return inspect.cleandoc(plan.__doc__ or "").splitlines()
+
+
+def _address_lines() -> list[str]:
+    """Every family's notation with its examples; what this platform lacks is left out."""
+    import shlex
+
+    from sockkit import addresses
+
+    lines = []
+    for row in addresses.rows():
+        if row.number is not None:
+            shown = [shlex.join(example) for example in row.examples]
+            lines.append(f"  {row.name:<11} {row.syntax}" + "".join(f"\n{' ' * 16}{example}" for example in shown))
+    return [*lines, "  any         hex:BYTES: the struct behind its family, as socat's SOCKET addresses have it"]
 
 
 def _option_line(row: Option) -> str:

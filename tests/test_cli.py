@@ -141,7 +141,16 @@ def test_j12_help_of_a_command_fits_a_screen(command: str) -> None:
     shown = re.findall(r"^  (-\S.*?)  ", "\n".join(lines), re.M)
     assert 7 <= len(shown) <= 12
     groups = [name for name in GROUPS if any(row.group == name for row in options(PLANS[command]))]
-    assert lines[-1] == f"More: --help {'|'.join((*groups, 'all'))}"
+    more = ["addresses"] if command in ("connect", "serve") else []
+    assert lines[-1] == f"More: --help {'|'.join((*groups, *more, 'all'))}"
+
+
+@pytest.mark.parametrize("command", ["connect", "serve"])
+def test_help_of_addresses_has_every_family_of_this_platform(command: str) -> None:
+    text = run(command, "--help", "addresses").text
+    for row in addresses.rows():
+        assert (f"\n  {row.name:<11} {row.syntax}\n" in text) == (row.number is not None)
+        assert row.number is None or all(f" {shlex.join(example)}\n" in text for example in row.examples)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

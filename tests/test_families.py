@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import signal
 import socket
+import struct
 
 import pytest
 
@@ -73,6 +75,52 @@ def test_an_echo_that_would_hear_itself() -> None:
             assert run(*call, stdin=b"x").status == 0
         server.wait_for(b"(?s)(lost 21 bytes: an answer to this address would come back to us, for ever.*){2}")
         assert b"received 42 bytes, sent 0 bytes" in server.stop().err
+
+
+def checksum(packet: bytes) -> int:
+    """RFC 1071."""
+    total = sum(struct.unpack(f"!{len(packet) // 2}H", packet))
+    return int(~((total & 0xFFFF) + (total >> 16)) & 0xFFFF)
+
+
+@needs_linux
+@needs_root
+def test_ping_over_a_raw_socket() -> None:
+    """The kernel answers; both packets are read in the story, and stdout has them as they came."""
+    request = struct.pack("!BBHHH", 8, 0, 0, 7, 1) + b"data"
+    request = request[:2] + struct.pack("!H", checksum(request)) + request[4:]
+    call = ("connect", "-v", "--type", "RAW", "--proto", "ICMP", "127.0.0.1", "--reply-wait", "0.3")
+    result = run(*call, stdin=request)
+    assert result.status == 0
+    assert "> " in result.said and "message of 12 bytes: ICMP echo request id 7 seq 1, 4 bytes: data" in result.said
+    assert "IPv4 127.0.0.1 > 127.0.0.1 ttl 64 ICMP echo reply id 7 seq 1, 4 bytes: data" in result.said
+    assert result.out[:1] == b"E" and result.out[-12:-11] == b"\0" and result.out.endswith(b"data")
+
+
+@pytest.mark.lab
+def test_sctp_tells_its_streams_and_events() -> None:
+    event = "SCTP_EVENT=assoc_id=0,type=0x8001,on=1"
+    options = ("--set", "SCTP_RECVRCVINFO=on", "--set", event)
+    kind = ("--type", "SEQPACKET", "--proto", "SCTP")
+    with Server("-v", *kind, *options, "127.0.0.1", "0", free_port=False) as server:
+        result = run("connect", *kind, server.address, "--reply-wait", "1", stdin=b"hello", timeout=3 * TIMEOUT)
+        assert (result.status, result.out) == (0, b"hello")  # an event is no payload
+        server.wait_for(rb"SCTP: association \d+ shut down", timeout=3 * TIMEOUT)
+        said = server.stop().said
+    assert re.search(r"= +[\d.]+ SCTP: association \d+ up, \d+ streams out, \d+ in\n", said)
+    assert re.search(r"message of 5 bytes \(end of record, stream 0 number 0 TSN \d+\): hello\n", said)
+
+
+@pytest.mark.lab
+def test_can_frames_are_read_in_the_story() -> None:
+    frame = struct.pack("=IB3x8s", 0x123, 4, b"\xde\xad\xbe\xef")
+    with Server("-v", "--family", "CAN", "vcan0", free_port=False) as server:
+        call = ("connect", "-v", "--family", "CAN", "vcan0", "--reply-wait", "1")
+        result = run(*call, stdin=frame, timeout=3 * TIMEOUT)
+        assert (result.status, result.out) == (0, frame)
+        assert result.said.count("CAN 123 [4] de ad be ef") == 2  # what went out, and the echo
+        said = server.stop().said
+    assert "message of 16 bytes (sent by this host): CAN 123 [4] de ad be ef" in said
 
 
 @pytest.mark.lab
