@@ -151,7 +151,7 @@ def test_unix_sockets_as_what_wireshark_can_follow(kind: str, tmp_path: Path) ->
 
 @once
 @needs_linux
-def test_a_message_longer_than_a_packet_comes_in_parts(tmp_path: Path) -> None:
+def test_n6_a_message_longer_than_a_packet_comes_in_parts(tmp_path: Path) -> None:
     path = tmp_path / "s.pcapng"
     with Server(
         "-U", "--type", "SEQPACKET", "--once", "-o", str(path), str(tmp_path / "sock"), free_port=False
@@ -193,7 +193,7 @@ def test_urgent_data_has_its_flag(tmp_path: Path) -> None:
 
 
 @once
-def test_everything_at_once_and_the_same_bytes(tmp_path: Path) -> None:
+def test_a14_everything_at_once_and_the_same_bytes(tmp_path: Path) -> None:
     """A14: the story, and three recordings, of a large transfer both ways."""
     data = random.Random(3).randbytes(SUMMED + (4 << 20))
     with Server("--once") as server:
@@ -212,7 +212,7 @@ def test_everything_at_once_and_the_same_bytes(tmp_path: Path) -> None:
 @once
 @needs_linux
 @pytest.mark.timeout(300)
-def test_what_was_recorded_before_a_kill_is_readable(tmp_path: Path) -> None:
+def test_n5_what_was_recorded_before_a_kill_is_readable(tmp_path: Path) -> None:
     """N5: up to the last whole block."""
     chance = random.Random(5)
     for i in range(20):

@@ -468,7 +468,7 @@ def test_what_may_not_be_seen_is_counted() -> None:
 
 
 @needs_nobody
-def test_another_users_process() -> None:
+def test_l3_another_users_process() -> None:
     done = as_nobody("inspect", "--pid", str(os.getpid()))
     assert (done.status, done.out) == (1, b"")
     assert f"inspect process {os.getpid()}: Permission denied [EACCES 13]" in done.said
@@ -484,7 +484,7 @@ def test_another_network_namespace_is_not_for_everybody() -> None:
 # ---- processes
 
 
-def test_a_process_that_is_gone() -> None:
+def test_l4_a_process_that_is_gone() -> None:
     with subprocess.Popen(["true"]) as child:
         child.wait()
     done = run("inspect", "--pid", str(child.pid))
@@ -492,7 +492,7 @@ def test_a_process_that_is_gone() -> None:
     assert f"inspect process {child.pid}: No such process [ESRCH 3]" in done.said
 
 
-def test_a_zombie() -> None:
+def test_l4_a_zombie() -> None:
     pid = os.fork()
     if pid == 0:
         os._exit(0)
@@ -514,13 +514,13 @@ def kernel_thread() -> int | None:
 
 @needs_root
 @pytest.mark.skipif(kernel_thread() is None, reason="CANNOT: no thread of the kernel in this PID namespace")
-def test_a_thread_of_the_kernel() -> None:
+def test_l4_a_thread_of_the_kernel() -> None:
     done = run("inspect", "--pid", str(kernel_thread()))
     assert done.status == 0
     assert "it is a thread of the kernel, which has no descriptors" in done.text
 
 
-def test_the_name_of_a_process_is_escaped() -> None:
+def test_l11_the_name_of_a_process_is_escaped() -> None:
     """L11: comm with newline and ESC."""
     code = """
 import socket, sys
@@ -538,7 +538,7 @@ sys.stdin.read()
         other.stdin.close()
 
 
-def test_processes_that_come_and_go() -> None:
+def test_l2_processes_that_come_and_go() -> None:
     """L2: no traceback, no error, whatever ends in between."""
     code = """
 import os, socket, sys
@@ -558,7 +558,7 @@ while True:
             restless.kill()
 
 
-def test_ten_thousand_sockets_of_one_process() -> None:
+def test_l13_ten_thousand_sockets_of_one_process() -> None:
     """L13."""
     import resource
 

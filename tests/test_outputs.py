@@ -92,7 +92,7 @@ def test_nothing_half_written_after_bad_input(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_recording_is_private_and_never_over_a_file(tmp_path: Path) -> None:
+def test_n9_a_recording_is_private_and_never_over_a_file(tmp_path: Path) -> None:
     name = tmp_path / "talk.txt"
     before = os.umask(0)
     try:

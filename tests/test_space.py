@@ -247,7 +247,7 @@ def test_any_row_is_read_or_refused(row: object) -> None:
 
 
 @needs_linux
-def test_ctrl_c_shows_what_was_found(tmp_path: Path) -> None:
+def test_m14_ctrl_c_shows_what_was_found(tmp_path: Path) -> None:
     """As by a terminal: SIGINT while it asks; the report says that it is not complete, and the process ends by the signal."""
     with Process(
         "probe", "-v", "--json", "--exhaustive", "--family", "1-16", "--type", "all", "--proto", "all"

@@ -230,7 +230,7 @@ def undumped(said: bytes, key: bytes) -> bytes:
     return subprocess.run([need("xxd"), "-r"], input=rows + b"\n", capture_output=True, check=True).stdout
 
 
-def test_the_dump_read_backwards_is_what_passed() -> None:
+def test_n7_the_dump_read_backwards_is_what_passed() -> None:
     """N7."""
     given = random.Random(7).randbytes(100_000)
     with Server("--once", "-x") as server:
