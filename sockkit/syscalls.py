@@ -441,6 +441,25 @@ def peer_address(env: Env, sock: socket.socket) -> Address:
         return None
 
 
+def more_descriptors(env: Env) -> None:
+    """setrlimit(2): as many descriptors as the hard limit allows, a client each.
+
+    The soft limit is usually 1024, since select(2) can wait for no more: we wait by epoll.
+    """
+    try:
+        from resource import RLIMIT_NOFILE, getrlimit, setrlimit
+    except ImportError:  # Windows
+        return
+    soft, hard = getrlimit(RLIMIT_NOFILE)
+    if soft == hard:
+        return
+    try:
+        arguments = lambda: ("RLIMIT_NOFILE", (hard, hard))
+        observed(env, "setrlimit", None, arguments, lambda: setrlimit(RLIMIT_NOFILE, (hard, hard)))
+    except (OSError, ValueError):  # macOS has a lower limit of its own: it stays
+        pass
+
+
 def not_blocking(env: Env, sock: socket.socket) -> None:
     """O_NONBLOCK, by the ioctl that Python uses. Only for sockets that are ours: the flag belongs to the open file, not to the descriptor."""
     if not env.interest & Interest.CALLS:
@@ -963,6 +982,8 @@ def splice(env: Env, source: int, sink: int, size: int) -> int:
     Raises:
         BlockingIOError: one of the two is not ready. OSError: EINVAL where the kernel has no way between them.
     """
+    if not env.interest & Interest.CALLS:
+        return os.splice(source, sink, size, flags=AT_ONCE)
     call = lambda: os.splice(source, sink, size, flags=AT_ONCE)
     return observed(env, "splice", source, lambda: (source, sink, size), call, None, (BlockingIOError,))
 
@@ -971,7 +992,7 @@ def splicer(env: Env, source: int, sink: int) -> Callable[[int], int]:
     """``splice`` between two descriptors, chosen once."""
     if env.interest & Interest.CALLS:
         return lambda size: splice(env, source, sink, size)
-    return lambda size: os.splice(source, sink, size, None, None, AT_ONCE)
+    return lambda size: os.splice(source, sink, size, flags=AT_ONCE)
 
 
 def file_sender(env: Env, source: int, sink: int) -> Callable[[int], int]:

@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -709,3 +710,15 @@ def test_real_servers(tool: str) -> None:
             assert peer.wait(TIMEOUT) == 0
         finally:
             peer.kill()
+
+
+@needs_linux
+def test_serve_takes_more_clients_than_the_soft_limit_of_descriptors() -> None:
+    prefix = ["sh", "-c", 'ulimit -Sn 40 && exec "$@"', "sh"]
+    with Server(prefix=prefix) as server, ExitStack() as stack:
+        clients = [stack.enter_context(server.connect()) for _ in range(100)]
+        for number, client in enumerate(clients):
+            client.sendall(b"%d\n" % number)
+        for number, client in enumerate(clients):
+            assert client.makefile("rb").readline() == b"%d\n" % number
+        assert b"Too many open files" not in server.err

@@ -425,6 +425,7 @@ class _Server:
         means = self.means
         self.settings = plan.for_messages(self.settings, means)
         if means.connections:
+            syscalls.more_descriptors(self.env)
             self._take_spare()
             loop.watch(sock.fileno(), READ, self._on_client)
             return
