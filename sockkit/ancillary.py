@@ -94,6 +94,7 @@ ROWS: dict[tuple[int, int], Callable[[bytes], str]] = {
     (41, 67): lambda data: f"class {struct.unpack('=i', data)[0]:#04x}",  # IPV6_TCLASS
     (132, 3): _rcvinfo,  # SCTP_RCVINFO
     (132, 1): _sndrcvinfo,  # SCTP_SNDRCV
+    (1, 2): lambda data: "from pid {}, uid {}, gid {}".format(*struct.unpack("=3i", data)),  # SCM_CREDENTIALS
     (1, 29): _when("@ll", 1e-6),  # SO_TIMESTAMP
     (1, 35): _when("@ll", 1e-9),  # SO_TIMESTAMPNS
     (1, 40): lambda data: f"{struct.unpack('=I', data)[0]} dropped so far",  # SO_RXQ_OVFL

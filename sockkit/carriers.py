@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from sockkit.events import Env
+    from sockkit.faults import Fates, Faults
     from sockkit.tls import Machine
 
     class Owner(Protocol):
@@ -89,6 +90,8 @@ SMALLEST_PIPE = 64 * 1024
 """What a pipe is born with. A user whose pipes hold too much already gets 8 KiB (pipe(7)): then copying is faster."""
 PIPES = 16
 """Of ours at once: those beyond copy. 64 of a MiB each would use up pipe-user-pages-soft for all of a user's processes."""
+KEPT = 0.1
+"""Seconds that a message which is to come after its successor waits for one."""
 SPARE_TIME = 1.0
 """Seconds after which a pipe that nobody borrowed is closed."""
 
@@ -173,6 +176,7 @@ class Carrier:
     Attributes:
         told_received, told_sent: who looks at what comes in and goes out; None where nobody does.
         transform: changes bytes between source and sink (escaping for a terminal, CRLF); None: they pass as they are.
+        gate: what is sent passes through it, on purpose late or in pieces.
         bulk_from: bytes after which a large flow is handed to the kernel-moved twin: somebody may look at the first of
             them. None: never, since somebody looks at all of them, or the kernel cannot.
     """
@@ -186,6 +190,7 @@ class Carrier:
         "_write",
         "_written",
         "bulk_from",
+        "gate",
         "lane",
         "session",
         "told_received",
@@ -200,6 +205,7 @@ class Carrier:
         self.told_sent: Look | None = None
         self.transform: Transform | None = None
         self.bulk_from: int | None = None
+        self.gate: Gate | Scatter | None = None
         self._read = read
         self._write = write
         self._buffer = session.shared.buffer
@@ -216,12 +222,13 @@ class Carrier:
     @property
     def waiting(self) -> bool:
         """The sink should be written to."""
-        return self.lane.wants_output
+        return self.lane.wants_output and (self.gate is None or not self.gate.closed)
 
     @property
     def totals(self) -> tuple[int, int]:
         """Bytes received and sent."""
-        return self.lane.received, self.lane.sent if self.transform is None else self._written
+        sent = self.lane.sent if self.transform is None else self._written
+        return self.lane.received, sent if self.gate is None else sent - self.gate.swallowed
 
     def fill(self) -> bool:
         """The source may be read: take what is there and hand it on.
@@ -424,6 +431,154 @@ class Secured:
             except BlockingIOError:
                 return
             self._unsent = self._unsent[sent:] if sent < len(self._unsent) else None
+
+
+class Gate:
+    """What is sent waits here, and is cut, as it was asked to misbehave (``faults``).
+
+    It takes nothing while it is closed: so what waits is the lane's, is counted as such, and holds up its source.
+
+    Attributes:
+        closed: nothing passes until ``opened`` is called.
+        swallowed: bytes that were taken after our direction had ended, and went nowhere.
+    """
+
+    __slots__ = (
+        *("_budget", "_ended", "_faults", "_last", "_loop", "_on_limit", "_opened", "_passed", "_send", "_waited"),
+        *("closed", "swallowed"),
+    )
+
+    def __init__(
+        self,
+        loop: Loop,
+        faults: Faults,
+        send: syscalls.Write,
+        opened: Callable[[], None],
+        on_limit: Callable[[], None],
+    ) -> None:
+        """
+        Args:
+            opened: called when something may pass again.
+            on_limit: called once, when ``close_after`` bytes were sent.
+        """
+        self.closed = False
+        self.swallowed = 0
+        self._loop = loop
+        self._faults = faults
+        self._send = send
+        self._opened = opened
+        self._on_limit = on_limit
+        self._passed = 0
+        self._ended = False
+        self._waited = False  # the piece that is offered has waited
+        self._budget = 0.0
+        self._last = loop.env.clock()
+
+    def end(self) -> None:
+        """Our direction is over: what comes is swallowed."""
+        self._ended = True
+
+    def _close(self, seconds: float) -> None:
+        def reopen() -> None:
+            self.closed = False
+            self._opened()
+
+        self.closed = True
+        self._loop.later(seconds, reopen)
+
+    def write(self, data: memoryview | bytes) -> int:
+        """See ``syscalls.Write``."""
+        faults, size = self._faults, len(data)
+        if self._ended:
+            self.swallowed += size
+            return size
+        if self.closed:
+            raise BlockingIOError
+        if faults.delay is not None and not self._waited:
+            self._waited = True
+            self._close(faults.delay)
+            raise BlockingIOError
+        if faults.rate is not None:
+            now = self._loop.env.clock()
+            most = max(1.0, faults.rate * 0.05)
+            self._budget = min(most, self._budget + (now - self._last) * faults.rate)
+            self._last = now
+            if self._budget < 1:
+                self._close(max(0.001, (1 - self._budget) / faults.rate))
+                raise BlockingIOError
+            size = min(size, int(self._budget))
+        if faults.chunk is not None:
+            size = min(size, faults.chunk)
+        if faults.close_after is not None:
+            size = min(size, faults.close_after - self._passed)
+            if size == 0:
+                raise BlockingIOError
+        sent = self._send(data[:size])
+        self._budget -= sent
+        self._passed += sent
+        if sent == len(data):
+            self._waited = False
+        if faults.close_after is not None and self._passed >= faults.close_after:
+            self.closed = True
+            self._loop.later(0, self._on_limit)
+        return sent
+
+
+class Scatter:
+    """What is sent of messages is what ``faults.Fates`` decides. ``write`` is a ``syscalls.Write``.
+
+    Attributes: see ``Gate``.
+    """
+
+    __slots__ = ("_delay", "_doing", "_fates", "_loop", "_opened", "_send", "_waited", "closed", "swallowed")
+
+    def __init__(
+        self, loop: Loop, delay: float | None, fates: Fates, send: syscalls.Write, opened: Callable[[], None]
+    ) -> None:
+        self.closed = False
+        self.swallowed = 0
+        self._loop = loop
+        self._delay = delay
+        self._fates = fates
+        self._send = send
+        self._opened = opened
+        self._waited = False
+        self._doing: deque[bytes] | None = None
+
+    def _reopen(self) -> None:
+        self.closed = False
+        self._opened()
+
+    def end(self) -> None:
+        """Send what was kept for a successor that did not come."""
+        rest = self._fates.rest()
+        if rest is not None:
+            self._send(rest)
+
+    def write(self, message: memoryview | bytes) -> int:
+        """See ``syscalls.Write``."""
+        if self.closed:
+            raise BlockingIOError
+        if self._delay is not None and not self._waited:
+            self._waited = self.closed = True
+            self._loop.later(self._delay, self._reopen)
+            raise BlockingIOError
+        if self._doing is None:
+            self._doing = deque(self._fates.of(bytes(message)))
+        while self._doing:
+            self._send(self._doing[0])
+            self._doing.popleft()
+        self._doing = None
+        self._waited = False
+        if self._fates.kept is not None:
+            self._loop.later(KEPT, self._late)
+        return len(message)
+
+    def _late(self) -> None:
+        try:
+            self.end()
+        except OSError:
+            pass  # the next message says so
 
 
 class Direct:
@@ -744,6 +899,7 @@ class Messages:
     Its lane counts messages; bytes are counted here.
 
     Attributes:
+        gate: see ``Carrier``.
         cutter: makes messages of what is read; None: each read is one.
         newline: what follows each message where the sink is a byte stream.
     """
@@ -755,6 +911,7 @@ class Messages:
         "_read",
         "_write",
         "cutter",
+        "gate",
         "lane",
         "newline",
         "received",
@@ -781,6 +938,7 @@ class Messages:
         self.told_sent: Look | None = None
         self.transform: Transform | None = None
         self.cutter: Cutter | None = None
+        self.gate: Gate | Scatter | None = None
         self.newline = b""
         self.received = 0
         self.sent = 0
@@ -798,7 +956,7 @@ class Messages:
     @property
     def waiting(self) -> bool:
         """The sink should be written to."""
-        return self.lane.wants_output
+        return self.lane.wants_output and (self.gate is None or not self.gate.closed)
 
     @property
     def totals(self) -> tuple[int, int]:

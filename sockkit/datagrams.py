@@ -10,18 +10,23 @@ from __future__ import annotations
 import errno
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from functools import partial
 from socket import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sockkit import syscalls
 from sockkit.addresses import format_address
-from sockkit.carriers import Transform, to_crlf
+from sockkit.carriers import KEPT, Transform, to_crlf
 from sockkit.errors import OutputGone, errno_name
-from sockkit.events import Closed, Data, Direction, Env, Failed, Interest, Level, Lost, Note, Opened
+from sockkit.events import Closed, Data, Direction, Disturbed, Env, Failed, Interest, Level, Lost, Note, Opened
 from sockkit.loop import READ, WRITE, Handler, Loop, Silence
+from sockkit.services import SERVICES
 from sockkit.sessions import RAW, Settings, cutting, decoder_of, dropped_text, line_of
 from sockkit.stdio import LocalEnd
 from sockkit.text import TerminalEscaper
+
+if TYPE_CHECKING:
+    from sockkit.faults import Fates, Faults
 
 REMEMBERED = 4096
 BURST = 64
@@ -131,7 +136,18 @@ class Datagrams:
         self._first_ends = once and mode != "pipe"
         self._room = 1 if self._first_ends else WAITING
         usual = not single and sock.family in USUAL and self._beside is None and self._itself is None
-        quick = usual and mode == "echo" and not once and not self.env.interest & (Interest.DATA | Interest.CALLS)
+        faults = settings.faults
+        self._fates: Fates | None = None
+        self._spoil: Transform | None = None
+        if faults is not None:
+            self._misbehave(faults)
+        quick = (
+            faults is None
+            and usual
+            and mode == "echo"
+            and not once
+            and not self.env.interest & (Interest.DATA | Interest.CALLS)
+        )
         self._handler: Handler = self._echo() if quick else self.on_socket
 
     def start(self) -> None:
@@ -249,7 +265,9 @@ class Datagrams:
         self.received += size
         self._moved += 1
         self._last = peer
-        if self.mode == "echo":
+        if self.mode in SERVICES:
+            self._answer(SERVICES[self.mode].datagram(), peer)
+        elif self.mode == "echo":
             piece = (self._beside.piece if self._beside is not None else None) or size
             for start in range(0, size, piece or 1) if size else (0,):  # what the kernel joined goes back as it came
                 self._answer(buffer[start : min(start + piece, size)], peer)
@@ -276,7 +294,38 @@ class Datagrams:
             self._close(peers.popitem(last=False)[1])
         return peer
 
+    def _misbehave(self, faults: Faults) -> None:
+        from sockkit.faults import Fates, corrupter, words
+
+        self._tell_fault(words(faults), 0)
+        self._fates = Fates(faults, faults.random(0), self._tell_fault)
+        if faults.corrupt:
+            self._spoil = corrupter(faults.corrupt, faults.random(-1), partial(self._tell_fault, "corrupt"))
+
+    def _tell_fault(self, fault: str, size: int) -> None:
+        self.env.observer(Disturbed(self.env.clock(), 0, fault, size))
+
     def _answer(self, data: memoryview | bytes, peer: Peer) -> None:
+        """Send to a peer; what was to be spoilt on purpose is, first."""
+        fates, faults = self._fates, self.settings.faults
+        if fates is None or faults is None:
+            self._hand_over(data, peer)
+            return
+        for message in fates.of(bytes(data)):
+            piece = message if self._spoil is None else self._spoil(message)
+            if faults.delay is None:
+                self._hand_over(piece, peer)
+            else:
+                self.loop.later(faults.delay, partial(self._hand_over, piece, peer))
+        if fates.kept is not None:
+            self.loop.later(KEPT, partial(self._late, peer))
+
+    def _late(self, peer: Peer) -> None:
+        rest = self._fates.rest() if self._fates is not None else None
+        if rest is not None:
+            self._hand_over(rest, peer)
+
+    def _hand_over(self, data: memoryview | bytes, peer: Peer) -> None:
         """Send to a peer, now or, behind what waits for it already, when it has room."""
         if not peer.waiting and self._sent(data, peer):
             return

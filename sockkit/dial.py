@@ -19,6 +19,8 @@ from sockkit.events import Attempt, Env, Failed
 from sockkit.loop import ERROR, HANGUP, WRITE, Loop, Timer
 from sockkit.resolve import Resolved
 
+CONNECT_TIMEOUT = 10.0
+"""Seconds for names and all addresses together."""
 DELAY = 0.25
 """Seconds between attempts: RFC 8305, section 5, recommends 250 ms."""
 

@@ -168,6 +168,17 @@ class Ended(NamedTuple):
     how: str
 
 
+class Disturbed(NamedTuple):
+    """Something was spoilt on purpose (``--fault``)."""
+
+    time: float
+    session: int
+    fault: str
+    """Its name, as in ``--fault``; of a session that begins, all that was asked for."""
+    size: int
+    """Bytes that it concerns, or 0."""
+
+
 class Lost(NamedTuple):
     """Something did not arrive. Never dropped from the story, and exit status 1."""
 
@@ -329,6 +340,7 @@ Event = (
     | Data
     | Urgent
     | Ended
+    | Disturbed
     | Lost
     | Closed
     | Failed

@@ -20,8 +20,10 @@ from sockkit.carriers import (
     MESSAGE_SIZE,
     Carrier,
     Cutter,
+    Gate,
     Look,
     Messages,
+    Scatter,
     Secured,
     Shared,
     to_crlf,
@@ -31,6 +33,7 @@ from sockkit.events import (
     Closed,
     Data,
     Direction,
+    Disturbed,
     Ended,
     Env,
     Failed,
@@ -50,6 +53,7 @@ from sockkit.text import TerminalEscaper
 if TYPE_CHECKING:
     from sockkit.carriers import AnyCarrier, Transform
     from sockkit.decoders import Decoder
+    from sockkit.faults import Faults
     from sockkit.rights import Rights
     from sockkit.tls import Credentials
 
@@ -82,6 +86,7 @@ class Settings(NamedTuple):
         handshake_timeout: seconds from the connection to the end of TLS's handshake.
         send_fds: descriptors that go with the first bytes (SCM_RIGHTS).
         recv_fds: those that come are taken and told.
+        faults: how to misbehave on purpose.
         copy: every byte goes through a buffer of ours, also where the kernel could move it.
     """
 
@@ -100,6 +105,7 @@ class Settings(NamedTuple):
     copy: bool = False
     send_fds: tuple[int, ...] = ()
     recv_fds: bool = False
+    faults: Faults | None = None
 
 
 class Session:
@@ -127,6 +133,9 @@ class Session:
     _escaper: TerminalEscaper | None = None
     _echo: Handler | None = None
     _secured: Secured | None = None
+    _gate: Gate | Scatter | None = None
+    _onward: Gate | None = None
+    _deaf = False
 
     def __init__(
         self,
@@ -212,10 +221,16 @@ class Session:
 
             self._rights = Rights(env, self.number, sock, settings.send_fds, taken=settings.recv_fds)
             read, send = self._rights.reader(read, messages=messages), self._rights.writer(send)
+        if settings.faults is not None:
+            send = self._make_gate(settings.faults, send, messages)
         if relay.inbound.sink is Side.REMOTE:
             write = send
         elif self.sink is not None and self.sink.write is not None:
             write = self.sink.write
+            if settings.faults is not None and self.sink.finish is not None and not messages:
+                onward = settings.faults._replace(close_after=None, half_close=False)
+                self._onward = Gate(self.loop, onward, write, self._on_gate, self._on_limit)
+                write = self._onward.write
         else:
             write = len  # a discard takes everything at once
         echo = relay.inbound.sink is Side.REMOTE
@@ -252,18 +267,80 @@ class Session:
             sending = outbound or (inbound if echo else None)
             if sending is not None:
                 sending.told_sent = self._teller(Direction.SENT, messages, decode)
+        if settings.faults is not None:
+            self._spoil(settings.faults, outbound or inbound, messages)
+            if isinstance(inbound, Carrier) and self._onward is not None:
+                inbound.gate = self._onward
         for carrier in (inbound, outbound):
             if isinstance(carrier, Carrier):
                 carrier.bulk_from = self._bulk_from(carrier)
-        bare = not observed and self._secured is None and self._rights is None
+        bare = not observed and self._secured is None and self._rights is None and settings.faults is None
         if echo and bare and isinstance(inbound, Carrier) and sock.gettimeout() == 0:
             self._handler = self._echo = carriers.echo(inbound, sock, self.on_socket)
         self.inbound, self.outbound = inbound, outbound
 
+    # ---- misbehaving on purpose
+
+    def _make_gate(self, faults: Faults, send: syscalls.Write, messages: bool) -> syscalls.Write:
+        """What everything that is sent passes, for the faults of its kind."""
+        from sockkit.faults import Fates
+
+        gate: Gate | Scatter
+        if messages:
+            fates = Fates(faults, faults.random(self.number), self._tell_fault)
+            gate = Scatter(self.loop, faults.delay, fates, send, self._on_gate)
+        else:
+            gate = Gate(self.loop, faults, send, self._on_gate, self._on_limit)
+        self._gate = gate
+        return gate.write
+
+    def _spoil(self, faults: Faults, sending: Carrier | Messages, messages: bool) -> None:
+        from sockkit.faults import corrupter
+
+        if sending.lane.sink is Side.REMOTE:
+            sending.gate = self._gate
+            if faults.corrupt:
+                spoil = corrupter(faults.corrupt, faults.random(-self.number), lambda n: self._tell_fault("corrupt", n))
+                before = sending.transform
+                sending.transform = spoil if before is None else lambda data: spoil(before(data))
+        self._deaf = faults.never_read
+
+    def _tell_fault(self, fault: str, size: int) -> None:
+        self.env.observer(Disturbed(self.env.clock(), self.number, fault, size))
+
+    def _on_gate(self) -> None:
+        """Something may pass again."""
+        if not self.closed and self.outbound is not None:
+            self.outbound.drain()
+        if not self.closed:
+            self.inbound.drain()
+            self.update()
+
+    def _on_limit(self) -> None:
+        """``close-after`` is reached, or our direction was to end at once."""
+        faults, gate = self.settings.faults, self._gate
+        if self.closed or faults is None or gate is None:
+            return
+        if not faults.half_close:
+            self._tell_fault("close-after", 0)
+            self._give_up()
+            self.close()
+            return
+        self._tell_fault("half-close", 0)
+        gate.end()
+        gate.closed = False
+        sending = self.outbound or self.inbound
+        sending.told_sent = None
+        sending.lane.shut = True
+        self._shutdown()
+        self._on_gate()
+
     def _bulk_from(self, carrier: Carrier) -> int | None:
         """From which byte on the kernel may move a large flow unseen; None: never."""
         special = self._secured is not None or self._rights is not None
-        if not syscalls.SPLICE or self.settings.copy or carrier.transform is not None or special:
+        if not syscalls.SPLICE or self.settings.copy or special:
+            return None
+        if carrier.transform is not None or carrier.gate is not None:
             return None
         seen = self.env.interest & Interest.PAYLOAD and (carrier.told_received or carrier.told_sent)
         return self.env.looked if seen else 0
@@ -331,6 +408,13 @@ class Session:
         self._begin()
 
     def _begin(self) -> None:
+        faults = self.settings.faults
+        if faults is not None:
+            from sockkit.faults import words
+
+            self._tell_fault(words(faults), 0)
+            if faults.half_close and faults.close_after is None:
+                self._on_limit()
         if self.settings.oob:
             self._send_urgent(self.settings.oob)
         if self.settings.idle_timeout is not None:
@@ -385,11 +469,16 @@ class Session:
             self._shutdown()
             if self.closed:
                 return
+        lane = relay.inbound
+        if lane.state is State.FINISHED and not lane.shut and self.sink is not None and self.sink.finish is not None:
+            lane.shut = True
+            self.sink.finish()
         if relay.finished and (secured is None or not secured.wants_output):
             self._finish()
             return
         loop, inbound, outbound = self.loop, self.inbound, self.outbound
-        mask = READ | URGENT if inbound.hungry and self.connected else READ if inbound.hungry else 0
+        hungry = inbound.hungry and not self._deaf
+        mask = READ | URGENT if hungry and self.connected else READ if hungry else 0
         sending = outbound or inbound
         if (sending.waiting and sending.lane.sink is Side.REMOTE) or (secured is not None and secured.wants_output):
             mask |= WRITE
@@ -424,7 +513,7 @@ class Session:
             self._receive_urgent()
         if mask & (READ | HANGUP | ERROR):
             for _ in range(BURST if mask & WRITE and self._counts_messages else 1):
-                if self.inbound.hungry and not self.closed:
+                if self.inbound.hungry and not self.closed and not self._deaf:
                     self.inbound.fill()
         if self.closed:
             return
@@ -495,11 +584,14 @@ class Session:
         self.relay.ended(side)
         if side is Side.LOCAL:
             self._input_ended = True
-            self._ended(side, "stdin ended")
+            assert self.source is not None
+            self._ended(side, f"{self.source.name or 'stdin'} ended")
+            if self.source.last:
+                self.relay.inbound.end()
         else:
             self._ended(side, self._peer_end())
             lane = self.relay.outbound
-            if lane is not None and not lane.over:
+            if lane is not None and not lane.over and self.source is not None and self.source.finish is None:
                 self._await_input(lane)
         if side is Side.LOCAL and not self.half_close:
             self._await_reply()
@@ -583,7 +675,8 @@ class Session:
     def source_failed(self, carrier: AnyCarrier, error: OSError) -> None:
         """Reading was refused: the connection is gone, or our input cannot be read."""
         if carrier.lane.source is Side.LOCAL:
-            self.fail("read from stdin", error)
+            name = self.source.name if self.source is not None else ""
+            self.fail(f"read from {name or 'stdin'}", error)
             return
         if error.errno == errno.ENOTCONN and self.connected:
             self.source_ended(carrier)  # how AX.25 and its kin say that the peer has ended
@@ -594,6 +687,9 @@ class Session:
 
     def sink_failed(self, carrier: AnyCarrier, error: OSError) -> None:
         """Writing was refused: the connection is gone in that direction, or our output is."""
+        if carrier.lane.sink is Side.LOCAL and self.sink is not None and self.sink.finish is not None:
+            self._refuse(f"send to {self.sink.name}", error, self.relay.broke(Side.LOCAL))
+            return
         if carrier.lane.sink is Side.LOCAL:
             if error.errno == errno.EPIPE:
                 self._give_up()
@@ -735,6 +831,9 @@ class Session:
                 self._end_records(self._secured)
         if self._rights is not None and self._rights.close():
             self.failed = True
+        faults = self.settings.faults
+        if faults is not None:
+            self._end_faults(faults)
         if self.own:
             syscalls.close(self.env, self.sock)
         else:
@@ -745,6 +844,16 @@ class Session:
         text = describe(self.error) if self.error is not None else None
         self.env.observer(Closed(now, self.number, self.peer, sent, received, now - self._opened, first, text))
         self.on_close(self)
+
+    def _end_faults(self, faults: Faults) -> None:
+        if isinstance(self._gate, Scatter):
+            try:
+                self._gate.end()
+            except OSError:
+                pass
+        if faults.reset and self.connected:
+            self._tell_fault("reset", 0)
+            syscalls.linger(self.env, self.sock, 0)
 
     def _give_up(self) -> None:
         """Whoever read our output has seen enough: what is under way is no loss, and nothing is said of it."""

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, NamedTuple
 from sockkit.errors import UsageError
 from sockkit.text import quoted
 
-GROUPS = ("socket", "space", "steps", "session", "data", "ancillary", "tls", "host", "output")
+GROUPS = ("socket", "space", "steps", "session", "data", "ancillary", "faults", "tls", "host", "output")
 """Groups of options that ``--help GROUP`` knows, in the order of ``--help all``."""
 
 
@@ -224,6 +224,17 @@ def _complete_options(start: str) -> list[tuple[str, str]]:
 OPTION_WORDS = {"all": "all that apply to the socket", "changed": "those that somebody has set"}
 SETTING = Kind("NAME=VALUE", str, _complete_setting)
 OPTIONS = Kind("all|changed|NAME,…", str, _complete_options)
+
+
+def _complete_fault(start: str) -> list[tuple[str, str]]:
+    from sockkit import faults
+
+    head, comma, last = start.rpartition(",")
+    rows = (row for row in faults.ROWS if row.name.startswith(last))
+    return [(f"{head}{comma}{row.name}{'=' * bool(row.value)}", row.meaning) for row in rows]
+
+
+FAULT = Kind("NAME[=VALUE],…", str, _complete_fault)
 ANY_PORT = Kind("PORT", _any_port)
 """A port of whichever family: its range is judged with the address."""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import select
 import stat
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ class LocalEnd(NamedTuple):
         always: a regular file or the like, which is never waited for.
         socket: it is one, which may have been lent as a blocking one.
         opened: the descriptor to close afterwards, or None if nothing was opened.
+        name: how it is called where it fails.
+        finish: tells it that no more will be written; None where an end is not passed on (stdout).
+        last: when it has ended as a source, the conversation is over.
     """
 
     fd: int
@@ -38,6 +42,9 @@ class LocalEnd(NamedTuple):
     always: bool
     socket: bool
     opened: int | None
+    name: str = ""
+    finish: Callable[[], None] | None = None
+    last: bool = False
 
     def close(self) -> None:
         """Give back what was opened; the descriptor that was lent stays open."""

@@ -572,6 +572,14 @@ def membership(env: Env, sock: socket.socket, group: bytes, interface: int, *, j
     observed(env, "setsockopt", fd, lambda: (fd, level, name, value), lambda: sock.setsockopt(*numbers, value))
 
 
+def linger(env: Env, sock: socket.socket, seconds: int) -> None:
+    """SO_LINGER (socket(7)); with 0 seconds close(2) resets a TCP connection instead of ending it."""
+    fd = sock.fileno()
+    value = struct.pack("ii", 1, seconds)
+    call = lambda: sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, value)
+    observed(env, "setsockopt", fd, lambda: (fd, "SOL_SOCKET", "SO_LINGER", f"on, {seconds} s"), call)
+
+
 def v6_only(env: Env, sock: socket.socket) -> bool:
     """IPV6_V6ONLY: an IPv6 socket without it serves IPv4 too (ipv6(7), RFC 3493 section 5.3)."""
     fd = sock.fileno()
@@ -761,6 +769,9 @@ class Beside:
         self._env, self._sock, self._notify = env, sock, notify
         self._words, self._notification = ancillary.words, ancillary.notification
         self._flags = DONTWAIT | _trunc(sock)
+        # On a Unix socket there is room for the credentials alone, which come first (net/core/scm.c): descriptors that a
+        # peer sends unasked would become ours, and with no room the kernel drops them.
+        self._room = socket.CMSG_SPACE(12) if sock.family == 1 else 1024
 
     def receive_from(self, buffer: memoryview) -> tuple[int, Address]:
         """(True length, sender's address). BlockingIOError where there is nothing, or it was a notification."""
@@ -770,7 +781,7 @@ class Beside:
         def show(result: tuple[int, list[tuple[int, int, bytes]], int, Address]) -> object:
             return f"{result[0]}, {self._words(sock.family, result[2], result[1]) or 'nothing beside'}"
 
-        call = lambda: sock.recvmsg_into([buffer], 1024, self._flags)
+        call = lambda: sock.recvmsg_into([buffer], self._room, self._flags)
         size, control, flags, address = observed(
             env, "recvmsg", fd, lambda: (fd, len(buffer)), call, show, (BlockingIOError,)
         )
@@ -793,16 +804,28 @@ SCTP = 132
 UDP_GRO = (17, 104)
 
 
+def _passes_credentials(env: Env, sock: socket.socket) -> bool:
+    """SO_PASSCRED, unix(7): who sent a message comes with it."""
+    number = getattr(socket, "SO_PASSCRED", None)
+    if number is None:
+        return False
+    fd = sock.fileno()
+    get = lambda: sock.getsockopt(socket.SOL_SOCKET, number)
+    return bool(observed(env, "getsockopt", fd, lambda: (fd, "SOL_SOCKET", "SO_PASSCRED"), get))
+
+
 def has_beside(env: Env, sock: socket.socket, asked: bool) -> bool:
     """Whether a message of this socket comes with more than itself that somebody wants to see.
 
     Records end (SEQPACKET), CAN frames tell where they are from, SCTP tells events; of other protocols the kernel says
-    nothing that no option asked for. Not UNIX: descriptors that are sent would become ours.
+    nothing that no option asked for; of UNIX, credentials (SO_PASSCRED).
 
     Args:
         asked: options were set.
     """
-    if sock.family in (1, 0) or not hasattr(sock, "recvmsg_into") or not _python_reads(sock):
+    if sock.family == 1:
+        return asked and bool(env.interest & Interest.DATA) and _passes_credentials(env, sock)
+    if sock.family == 0 or not hasattr(sock, "recvmsg_into") or not _python_reads(sock):
         return False
     if sock.proto == SCTP:
         return True

@@ -269,11 +269,37 @@ def reference() -> str:
     return "\n".join(lines) + "\n"
 
 
+def fault_table() -> str:
+    """The faults, one row each."""
+    from sockkit.faults import ROWS
+
+    lines = ["| fault | for | what it does |", "|---|---|---|"]
+    for row in ROWS:
+        name = f"{row.name}={row.value}" if row.value and row.missing is None else row.name
+        if row.value and row.missing is not None:
+            name += f"[={row.value}]"
+        lines.append(f"| `{name}` | {row.where or 'both'} | {row.meaning} |")
+    return "\n".join(lines)
+
+
+def with_table(page: Path, mark: str, table: str) -> str:
+    """A page with the table between its two marks written anew."""
+    begin, end = f"<!-- written by python -m tests.docs: {mark} -->\n", "<!-- end -->"
+    head, _, rest = page.read_text().partition(begin)
+    return f"{head}{begin}{table}\n{end}{rest.partition(end)[2]}"
+
+
 def main() -> int:
     """Write, or with ``--check`` only compare."""
     check = "--check" in sys.argv
     wrong = 0
-    for page, text in ((ROOT / "docs" / "reference.md", reference()), (schema.PATH, schema.schema())):
+    faults = ROOT / "docs" / "faults.md"
+    written = (
+        (ROOT / "docs" / "reference.md", reference()),
+        (schema.PATH, schema.schema()),
+        (faults, with_table(faults, "faults", fault_table())),
+    )
+    for page, text in written:
         if not check:
             page.write_text(text)
         elif not page.exists() or page.read_text() != text:

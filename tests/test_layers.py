@@ -27,6 +27,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "relay",
         "rules",
         "semantics",
+        "faults",
+        "services",
         "sockopts",
         "spec",
         "tls",

@@ -22,7 +22,7 @@ from sockkit.commands.endpoint import (
     resolve,
     timed_out,
 )
-from sockkit.dial import Dialer
+from sockkit.dial import CONNECT_TIMEOUT, Dialer
 from sockkit.errors import Exit, OutputGone, Signalled, SystemRefusal, UsageError
 from sockkit.events import Env, Failed, Level, Note, Opened
 from sockkit.loop import WRITE, Loop, Timer
@@ -35,9 +35,6 @@ from sockkit.spec import PORT, SECONDS, Kind, SocketSpec, option
 if TYPE_CHECKING:
     from sockkit.replay import Replay
     from sockkit.tls import Credentials
-
-CONNECT_TIMEOUT = 10.0
-"""Seconds for names and all addresses together."""
 
 
 class ConnectPlan(EndpointPlan):
@@ -171,6 +168,7 @@ def run(plan: ConnectPlan, env: Env) -> Exit:
     plan.check_messages(means)
     plan.check_tls(means)
     plan.check_rights(spec.family)
+    plan.check_faults(means, serve=False)
     if plan.code:
         from sockkit.commands import code
 
@@ -248,6 +246,7 @@ class _Call:
         plan.check_tls(self.means)
         plan.check_rights(sock.family)
         self.replay = plan.played(stream=not self.means.boundaries)
+        plan.check_faults(self.means, serve=False)
         with Loop(env) as loop:
             try:
                 connected = syscalls.peer_address(env, sock) is not None

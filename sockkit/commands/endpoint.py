@@ -17,10 +17,11 @@ from sockkit.loop import READ, Loop
 from sockkit.resolve import Resolution, Resolved
 from sockkit.semantics import RAW, Semantics
 from sockkit.sessions import AFTER_END, HANDSHAKE_TIMEOUT, REPLY_WAIT, Settings
-from sockkit.spec import SECONDS, Kind, Plan, SocketSpec, choice, number, option
+from sockkit.spec import FAULT, SECONDS, Kind, Plan, SocketSpec, choice, number, option
 
 if TYPE_CHECKING:
     from sockkit.commands.options import Setting
+    from sockkit.faults import Faults
     from sockkit.replay import Replay
 
 AF_UNIX: int | None = getattr(socket, "AF_UNIX", None)
@@ -122,6 +123,20 @@ class EndpointPlan(Plan):
         "--recv-fd",
         group="ancillary",
         help="Unix: take descriptors that come, say what they are, close them at the end",
+    )
+    fault: tuple[str, ...] = option(
+        "--fault",
+        kind=FAULT,
+        group="faults",
+        multiple=True,
+        help="misbehave on purpose: delay=TIME rate=SIZE chunk=SIZE close-after=SIZE reset half-close never-read"
+        " never-accept corrupt=SHARE; datagrams: drop=SHARE duplicate reorder",
+    )
+    seed: int | None = option(
+        "--seed",
+        kind=number("N", 0, 2**63 - 1),
+        group="faults",
+        help="what chance decides is decided the same way again",
     )
     tls: bool = option("--tls", group="tls", help="speak TLS over the connection; the peer is verified")
     ca: str | None = option(
@@ -301,6 +316,7 @@ class EndpointPlan(Plan):
             copy=self.copy,
             send_fds=self.send_fds,
             recv_fds=self.recv_fds,
+            faults=self.faults(),
             handshake_timeout=HANDSHAKE_TIMEOUT if self.handshake_timeout is None else self.handshake_timeout,
         )
 
@@ -320,6 +336,22 @@ class EndpointPlan(Plan):
                 os.fstat(fd)
             except OSError as error:
                 raise UsageError(f"{fd} is no open descriptor", option="--send-fd", cause=error) from error
+
+    def faults(self) -> Faults | None:
+        """``--fault``, parsed. Raises UsageError."""
+        if not self.fault and self.seed is None:
+            return None
+        from sockkit import faults
+
+        return faults.parse(self.fault, self.seed)
+
+    def check_faults(self, means: Semantics, *, serve: bool) -> None:
+        """Raises UsageError for a fault that means nothing for such a socket."""
+        found = self.faults()
+        if found is not None:
+            from sockkit import faults
+
+            faults.check(found, messages=means.boundaries, serve=serve)
 
     def tls_options(self) -> tuple[tuple[bool, str], ...]:
         """(given, flag) of the options that mean nothing without ``--tls``."""

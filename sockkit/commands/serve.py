@@ -21,15 +21,19 @@ from sockkit.commands.endpoint import (
     local_text,
     membership,
     resolve,
+    timed_out,
 )
 from sockkit.datagrams import Datagrams
+from sockkit.dial import CONNECT_TIMEOUT, Dialer
 from sockkit.errors import Exit, Signalled, SystemRefusal, UsageError
-from sockkit.events import Env, Failed, Level, Listening, Note, Totals
+from sockkit.events import Disturbed, Env, Failed, Level, Listening, Note, Totals
 from sockkit.loop import READ, Loop, ready
 from sockkit.relay import Relay
+from sockkit.resolve import Resolved
 from sockkit.semantics import Join, semantics
+from sockkit.services import SERVICES
 from sockkit.sessions import Session, Settings
-from sockkit.spec import ANY_PORT, MODE, SocketSpec, choice, number, option, passed_fds
+from sockkit.spec import ANY_PORT, MODE, Kind, SocketSpec, choice, number, option, passed_fds
 from sockkit.text import escape
 
 if TYPE_CHECKING:
@@ -67,10 +71,13 @@ class ServePlan(EndpointPlan):
     port: int | None = option("-p", "--port", kind=ANY_PORT, group="socket", help="port (65432; 0: any free one)")
     mode: str = option(
         "--mode",
-        kind=choice("echo", "discard", "pipe"),
+        kind=choice("echo", "discard", "pipe", "relay", *SERVICES),
         default="echo",
         group="session",
-        help="echo; discard; pipe: stdin and stdout for one client (nc -l)",
+        help="echo; discard; pipe: stdin and stdout for one client (nc -l); relay: to --to; chargen daytime time qotd",
+    )
+    to: str | None = option(
+        "--to", kind=Kind("ADDRESS"), group="session", help="relay: the server that clients are passed on to"
     )
     keep: bool = option("-k", "--keep-open", group="session", help="pipe: the next client until stdin ends")
     once: bool = option("--once", group="session", help="end after the first session")
@@ -151,6 +158,10 @@ class _Server:
         self.failed = False
         self.datagrams: Datagrams | None = None
         self.credentials: Credentials | None = None
+        self.beyond: addresses.Target | None = None
+        self.beyond_found: list[Resolved] = []
+        self.behind: dict[int, socket.socket] = {}
+        self.dialing: dict[int, tuple[Dialer, socket.socket]] = {}
         self.lent = False
         self.local = ""
         self.wildcard = False
@@ -170,6 +181,8 @@ class _Server:
         with Loop(env) as self.loop:
             self.shared = Shared(self.loop)
             self.credentials = self.plan.credentials(self.target.address if self.target is not None else None)
+            if self.beyond is not None:
+                self.beyond_found = self._resolve(self.beyond, self._spec_beyond(self.beyond.family))
             sock = self.sock = self._socket()
             try:
                 self._announce(sock)
@@ -195,6 +208,7 @@ class _Server:
             plan.check_messages(self.means)
             plan.check_tls(self.means)
             self._check_rights(spec.family)
+            plan.check_faults(self.means, serve=True)
             if self.means.join & Join.ACCEPT:
                 text = "the kernel itself is the other side here: sockkit connect reaches it"
                 raise UsageError(text, option="--family")
@@ -205,6 +219,13 @@ class _Server:
             ):
                 raise UsageError("an echo on lo hears itself, for ever: --mode pipe or --mode discard", option="--mode")
         connections = self.means.connections
+        if (plan.mode == "relay") != (plan.to is not None):
+            text = "--mode relay needs the address that it leads to" if plan.to is None else "it is for --mode relay"
+            raise UsageError(text, option="--to")
+        if plan.to is not None:
+            if not connections and plan.fileno is None:
+                raise UsageError("datagrams have no connection that could be passed on: leave -u out", option="--mode")
+            self.beyond = addresses.parse_target([plan.to], argument="--to")
         if plan.keep and plan.mode != "pipe":
             raise UsageError(
                 f"--mode {plan.mode} serves many clients, for ever, by itself: leave -k out (it is for --mode pipe)",
@@ -263,6 +284,7 @@ class _Server:
             plan.check_messages(self.means)
             plan.check_tls(self.means)
             self._check_rights(sock.family)
+            plan.check_faults(self.means, serve=True)
             if syscalls.peer_address(env, sock) is not None and self.means.connections:
                 raise UsageError(
                     f"fd {fileno} is connected: it can be conversed over (sockkit connect --fileno {fileno}), not served on",
@@ -284,6 +306,13 @@ class _Server:
             raise
         return sock
 
+    def _resolve(self, target: addresses.Target, spec: SocketSpec) -> list[Resolved]:
+        try:
+            return resolve(self.loop, target, spec, numeric=self.plan.numeric)
+        except (OSError, UnicodeError, ValueError) as error:
+            tip = "-n asks no name server" if self.plan.numeric else None
+            raise SystemRefusal(f"look up {target.text}", error, hint=tip) from error
+
     def _make(self, target: addresses.Target) -> socket.socket:
         env, plan = self.env, self.plan
         spec = plan.spec_for(target.family or socket.AF_INET, target)
@@ -291,11 +320,7 @@ class _Server:
             for given, flag in plan.path_options():
                 if given:
                     raise UsageError(f"{flag} is for Unix sockets, which have a path", option=flag)
-        try:
-            found = resolve(self.loop, target, spec, numeric=plan.numeric)
-        except (OSError, UnicodeError, ValueError) as error:
-            tip = "-n asks no name server" if plan.numeric else None
-            raise SystemRefusal(f"look up {target.text}", error, hint=tip) from error
+        found = self._resolve(target, spec)
         if len(found) > 1:
             others = ", ".join(addresses.format_address(*row) for row in found[1:])
             env.observer(Note(env.clock(), 0, Level.INFO, f"{target.text} has other addresses, not served: {others}"))
@@ -427,6 +452,11 @@ class _Server:
         if means.connections:
             syscalls.more_descriptors(self.env)
             self._take_spare()
+            if self.settings.faults is not None and self.settings.faults.never_accept:
+                self.env.observer(Disturbed(self.env.clock(), 0, "never-accept", 0))
+                self.paused = True
+                self.most = 0
+                return
             loop.watch(sock.fileno(), READ, self._on_client)
             return
         self.datagrams = Datagrams(
@@ -449,7 +479,7 @@ class _Server:
     def _on_client(self, mask: int) -> None:
         """Somebody is in the accept queue: perhaps several, perhaps gone again."""
         for _ in range(ACCEPT_AT_ONCE):
-            if self.most is not None and len(self.sessions) >= self.most:
+            if self.most is not None and len(self.sessions) + len(self.dialing) >= self.most:
                 self._pause()
                 return
             try:
@@ -529,13 +559,70 @@ class _Server:
         self.loop.forget(self.sock.fileno())
 
     def _resume(self) -> None:
-        if self.paused and self.sock.fileno() != -1 and (self.most is None or len(self.sessions) < self.most):
+        if (
+            self.paused
+            and self.sock.fileno() != -1
+            and (self.most is None or len(self.sessions) + len(self.dialing) < self.most)
+        ):
             self.paused = False
             self.loop.watch(self.sock.fileno(), READ, self._on_client)
 
     def _open(self, sock: socket.socket, address: Any) -> None:
         self.count += 1
         syscalls.not_blocking(self.env, sock)
+        if self.beyond is not None:
+            self._dial(self.count, sock, address)
+        elif self.plan.mode in SERVICES:
+            self._begin(self.count, sock, address, _says(self.env, self.plan.mode), None)
+        else:
+            self._begin(self.count, sock, address, self.source, self.sink)
+
+    def _spec_beyond(self, family: int | None) -> SocketSpec:
+        """Of the socket that a client is passed on over: boundaries are kept, if the client's socket keeps them."""
+        return SocketSpec(
+            family or socket.AF_INET, self.plan.type_number() if self.means.boundaries else socket.SOCK_STREAM
+        )
+
+    def _dial(self, number: int, sock: socket.socket, address: Any) -> None:
+        """Connect to the server behind us; nothing is read of the client before."""
+        env = self.env
+
+        def make(resolved: Resolved) -> socket.socket:
+            made = syscalls.make(env, self._spec_beyond(resolved.family))
+            syscalls.not_blocking(env, made)
+            return made
+
+        def explain(operation: str, error: Exception, resolved: Resolved) -> str | None:
+            return hint(operation, error, resolved.family, socket.SOCK_STREAM, resolved.address)
+
+        def over() -> None:
+            if self.dialing.pop(number, None) is None:
+                return
+            timer.cancel()
+            server = dialer.socket
+            if server is None or dialer.winner is None:
+                syscalls.close(env, sock)
+                self._resume()
+                return
+            name = addresses.format_address(dialer.winner.family, dialer.winner.address)
+            env.observer(Note(env.clock(), number, Level.INFO, f"passed on to {name}"))
+            self.behind[number] = server
+            self._begin(number, sock, address, *_ends(env, server, name))
+
+        def late() -> None:
+            for text, *_ in dialer.pending():
+                env.observer(Failed(env.clock(), number, f"connect to {text}", timed_out(CONNECT_TIMEOUT), None))
+            dialer.cancel()
+            over()
+
+        dialer = Dialer(self.loop, self.beyond_found, make, explain, over)
+        self.dialing[number] = dialer, sock
+        timer = self.loop.later(CONNECT_TIMEOUT, late)
+        dialer.start()
+
+    def _begin(
+        self, number: int, sock: socket.socket, address: Any, source: stdio.LocalEnd | None, sink: stdio.LocalEnd | None
+    ) -> None:
         mode = self.plan.mode
         relay = (
             Relay.echo(CAPACITY)
@@ -546,7 +633,7 @@ class _Server:
         )
         session = Session(
             self.loop,
-            self.count,
+            number,
             sock,
             relay,
             self.shared,
@@ -558,8 +645,8 @@ class _Server:
             connected=True,
             messages=self.means.boundaries,
             half_close=self.means.half_close,
-            source=self.source,
-            sink=self.sink,
+            source=source,
+            sink=sink,
             on_close=self._on_close,
             accepted=True,
             credentials=self.credentials,
@@ -574,6 +661,13 @@ class _Server:
         self.received += received
         self.sent += sent
         del self.sessions[session.number]
+        if session.source is not self.source:
+            for end in (session.source, session.sink):
+                if end is not None:
+                    end.close()
+            server = self.behind.pop(session.number, None)
+            if server is not None:
+                syscalls.close(self.env, server)
         if session.failed and (self.plan.once or self.plan.mode == "pipe"):
             self.failed = True
         plan = self.plan
@@ -591,6 +685,9 @@ class _Server:
             self.failed = self.failed or self.datagrams.failed
         else:
             self.loop.forget(self.sock.fileno())
+        for dialer, sock in self.dialing.values():
+            dialer.cancel()
+            syscalls.close(self.env, sock)
         for session in list(self.sessions.values()):
             session.close()
         if self.lent:
@@ -604,6 +701,29 @@ class _Server:
             self.sink.close()
         if self.player is not None:
             self.player.close()
+
+
+def _ends(env: Env, server: socket.socket, name: str) -> tuple[stdio.LocalEnd, stdio.LocalEnd]:
+    """A connected socket as the two ends of a session. The loop watches each by a descriptor of its own."""
+
+    def finish() -> None:
+        try:
+            syscalls.shutdown_sending(env, server)
+        except OSError:
+            pass  # it is gone: reading from it says so
+
+    fd, other = server.fileno(), os.dup(server.fileno())
+    return (
+        stdio.LocalEnd(fd, syscalls.receiver(env, server), None, False, False, True, None, name, finish),
+        stdio.LocalEnd(other, None, syscalls.sender(env, server), False, True, True, other, name, finish),
+    )
+
+
+def _says(env: Env, mode: str) -> stdio.LocalEnd:
+    """What a service says, as an end that is always ready."""
+    service = SERVICES[mode]
+    fd = os.open(os.devnull, os.O_RDONLY)
+    return stdio.LocalEnd(fd, service.stream(), None, False, True, False, fd, mode, None, not service.endless)
 
 
 def _in_the_way(path: Any) -> str | None:

@@ -17,6 +17,7 @@ from sockkit.events import (
     Data,
     Descriptor,
     Direction,
+    Disturbed,
     Ended,
     Event,
     Failed,
@@ -205,6 +206,11 @@ def _ended(event: Ended, room: Room) -> list[Line]:
     return [Line("=", f"{_session(event.session)}{event.how}")]
 
 
+def _disturbed(event: Disturbed, room: Room) -> list[Line]:
+    amount = f", {size(event.size)}" if event.size else ""
+    return [Line("=", f"{_session(event.session)}fault: {event.fault}{amount}")]
+
+
 def _lost(event: Lost, room: Room) -> list[Line]:
     amount = f" {size(event.size)}" if event.size else ""
     return [Line("!", f"{_session(event.session)}lost{amount}: {event.why}", True)]
@@ -255,6 +261,7 @@ _WORDS: dict[type, Callable[..., list[Line]]] = {
     Urgent: _urgent,
     Descriptor: _descriptor,
     Ended: _ended,
+    Disturbed: _disturbed,
     Lost: _lost,
     Closed: _closed,
     Failed: _failed,
