@@ -126,7 +126,9 @@ def conversation(count: int) -> Ladder:
 
 
 def test_more_than_fits_is_counted() -> None:
-    shown = str(conversation(1000).svg(alone=True))
+    ladder = conversation(1000)
+    assert len(ladder.rows) + len(ladder.items) <= 2 * MOST, "what is not drawn is not kept"
+    shown = str(ladder.svg(alone=True))
     assert shown.count('class="data"') <= MOST
     assert re.search(r"and \d+ more that are not drawn", shown)
 

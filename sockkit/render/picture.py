@@ -185,6 +185,9 @@ class Ladder:
             row = row or self.rows[-1]
 
     def _passed(self, event: Data | Urgent, payload: bytes | None, amount: str, offset: int, message: bool) -> None:
+        if len(self.rows) >= MOST:
+            self.left_out += 1
+            return
         sent = event.direction is Direction.SENT
         data = payload or b""
         label = preview(data, LABEL) if data else "(an empty message)" if payload is not None else f"({amount})"
