@@ -71,10 +71,10 @@ class ServePlan(EndpointPlan):
     port: int | None = option("-p", "--port", kind=ANY_PORT, group="socket", help="port (65432; 0: any free one)")
     mode: str = option(
         "--mode",
-        kind=choice("echo", "discard", "pipe", "relay", *SERVICES),
+        kind=choice("echo", "discard", "pipe", "relay", *SERVICES)._replace(metavar="MODE"),
         default="echo",
         group="session",
-        help="echo; discard; pipe: stdin and stdout for one client (nc -l); relay: to --to; chargen daytime time qotd",
+        help="echo, discard, pipe (nc -l), relay (--to), chargen, daytime, time, qotd",
     )
     to: str | None = option(
         "--to", kind=Kind("ADDRESS"), group="session", help="relay: the server that clients are passed on to"
