@@ -234,7 +234,7 @@ def _complete_fault(start: str) -> list[tuple[str, str]]:
     return [(f"{head}{comma}{row.name}{'=' * bool(row.value)}", row.meaning) for row in rows]
 
 
-FAULT = Kind("NAME[=VALUE],…", str, _complete_fault)
+FAULT = Kind("NAME[=VALUE],..", str, _complete_fault)
 ANY_PORT = Kind("PORT", _any_port)
 """A port of whichever family: its range is judged with the address."""
 
