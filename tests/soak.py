@@ -73,7 +73,8 @@ class Echo:
         said = re.match(rb"listening on (\S+)", self.popen.stderr.readline())
         assert said, "it does not listen"
         self.address = said[1].decode()
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listening = threading.Thread(target=self._listen, daemon=True)
+        self._listening.start()
 
     def _listen(self) -> None:
         assert self.popen.stderr is not None
@@ -87,6 +88,14 @@ class Echo:
                 elif any(word in line for word in FORBIDDEN):
                     self.wrong.append(line)
                 self.changed.notify_all()
+
+    def close(self) -> None:
+        """It is over, whatever it was at."""
+        self.popen.kill()
+        self.popen.wait()
+        self._listening.join(TIMEOUT)
+        assert self.popen.stderr is not None
+        self.popen.stderr.close()
 
     def of(self, name: str) -> Counts:
         """The counts of a session that has ended, or is about to."""
@@ -365,9 +374,7 @@ def soak(seconds: float, seed: int, say: Callable[[str], object] = print) -> Non
                 say(f"{count:8} {what}")
     finally:
         for server in servers:
-            server.popen.kill()
-            server.popen.wait()
-            assert server.popen.stderr is not None
+            server.close()
 
 
 def main() -> int:

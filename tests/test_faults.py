@@ -161,8 +161,8 @@ class Conversation(RuleBasedStateMachine):
         self.faults = Faults()
         self.splice = splice = os.splice
 
-        def faulty_splice(source: int, sink: int, size: int, **how: Any) -> int:
-            call = lambda size: splice(source, sink, size, **how)
+        def faulty_splice(source: int, sink: int, size: int, *how: Any, **named: Any) -> int:
+            call = lambda size: splice(source, sink, size, *how, **named)
             return self.faults.around("splice", call, lambda size: max(1, size // 300), size)
 
         os.splice = faulty_splice  # type: ignore[assignment]
