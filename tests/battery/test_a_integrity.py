@@ -53,6 +53,7 @@ from tests.peers import (
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="CANNOT: pipes and signals as POSIX has them")
 
 
+@pytest.mark.once
 def test_one_gib_through_serve_and_connect() -> None:
     count = 1024
     with (

@@ -173,6 +173,7 @@ def test_c6_a_full_accept_queue_of_a_unix_socket(tmp_path: Path) -> None:
             assert client.finish() == (0, b"", b"")
 
 
+@pytest.mark.once
 @EACH_LANE
 def test_c7_a_peer_that_delays_its_end(lane: list[str]) -> None:
     with listener() as sock, Process("connect", *lane, port_of(sock), stdin=subprocess.DEVNULL) as client:

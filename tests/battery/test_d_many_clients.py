@@ -94,6 +94,7 @@ def test_d3_two_hundred_resets_and_then_a_client() -> None:
         assert is_idle(server.pid, 0.2)
 
 
+@pytest.mark.once
 @needs_linux
 def test_d6_a_server_that_was_stopped_for_a_while() -> None:
     """Two hundred knock while it stands still, more than its accept queue holds: all are served within five seconds."""

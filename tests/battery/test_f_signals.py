@@ -141,6 +141,7 @@ def test_f7_a_second_interrupt_while_bytes_are_on_their_way(command: str) -> Non
             assert result.status == -signal.SIGINT
 
 
+@pytest.mark.once
 def test_f7_interrupts_at_any_moment_of_a_short_life() -> None:
     """Killed by the signal or done, never with a traceback: of ours, since before our first line it is Python's to answer."""
     package = re.escape(str(Path(sockkit.__file__).parent))

@@ -216,6 +216,7 @@ def test_a_thousand_peers() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+@pytest.mark.once
 @needs_linux
 def test_forged_sources_cost_no_memory() -> None:
     """Beyond 4096 peers the one not heard from for longest is forgotten (and said to be closed)."""
@@ -358,6 +359,7 @@ def test_datagrams_on_stdout(lines: tuple[str, ...], out: bytes) -> None:
         assert process.finish() == (0, out, b"")
 
 
+@pytest.mark.once
 def test_a_reply_two_seconds_after_the_end_of_input_arrives() -> None:
     with listener(type=socket.SOCK_DGRAM) as peer, calling(peer, "--reply-wait", "3") as process:
         process.send(b"request")

@@ -149,6 +149,7 @@ def test_k1_half_a_character_before_a_reset_is_not_lost() -> None:
     assert rb"half: \xe2\x82" in screen.shown
 
 
+@pytest.mark.once
 def test_k7_silent_clients_take_nothing_from_the_active_one() -> None:
     with Server("--idle-timeout", "1.5") as server, ExitStack() as stack:
         silent = [stack.enter_context(server.connect()) for _ in range(100)]
