@@ -12,9 +12,7 @@ Numbers are Linux's, as in its include/linux/socket.h (MIPS alone has SOCK_STREA
 Sentences have no final full stop: whoever shows them decides how they are joined.
 """
 
-from __future__ import annotations
-
-import shlex
+# Without annotations from the __future__: as text they are compiled again for each field of a NamedTuple.
 import socket
 import sys
 from collections.abc import Callable, Container, Iterable
@@ -1346,6 +1344,8 @@ class Facts(NamedTuple):
     def target(self) -> str:
         """Address and port as typed after ``sockkit serve``."""
         if self.family == UNIX:
+            import shlex
+
             return "-U " + shlex.quote(self.address) if self.address else "-U PATH"
         option = "-u " if self.type == DGRAM else ""
         return f"{option}{self.address or 'HOST'} {self.port if self.port is not None else 'PORT'}"
