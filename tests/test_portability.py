@@ -57,7 +57,7 @@ WINDOWS = {
 
 HIDE = """
 import json, os, runpy, select, signal, socket, subprocess, sys
-import click.shell_completion, rich.padding, rich.table  # they ask for the platform too, and are not what is tested
+import ssl, urllib.request, click.shell_completion, rich.padding, rich.table  # they ask for the platform too, and are not what is tested
 wanted = json.loads(os.environ["HIDE"])
 for module in ("socket", "select", "signal", "os"):
     for name in wanted.get(module, ()):
