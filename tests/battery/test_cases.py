@@ -130,9 +130,6 @@ CASES = {
 }
 
 PENDING = {
-    **dict.fromkeys(
-        ("I1", "I2", "I4", "I5", "I6", "I7", "I8", "I10", "I11", "I13"), "TLS has no tests by these names yet"
-    ),
     **dict.fromkeys(("F9", "K10"), "child programs are not there yet"),
 }
 """Cases without a test, and why. A row whose case has a test by now may go."""

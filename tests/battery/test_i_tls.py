@@ -1,0 +1,273 @@
+"""Group I: TLS. The peers are Python's own ssl and openssl's programs; certificates are trustme's."""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import trustme
+
+from tests.harness import TIMEOUT, Server, need, needs_unix, receive_all, run
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="CANNOT: pipes as POSIX has them")
+
+
+class Papers:
+    """An authority, its file, and a server's context."""
+
+    def __init__(self, folder: Path) -> None:
+        self.authority = trustme.CA()
+        self.ca = str(folder / "ca.pem")
+        self.authority.cert_pem.write_to_path(self.ca)
+        self.folder = folder
+
+    def context(self, *names: str, **more: str) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.authority.issue_cert(*names, **more).configure_cert(context)  # type: ignore[arg-type]
+        return context
+
+    def files(self, *names: str) -> tuple[str, str]:
+        """(certificate, key) as files."""
+        issued = self.authority.issue_cert(*names)
+        key, certificate = self.folder / "key.pem", self.folder / "cert.pem"
+        issued.private_key_pem.write_to_path(str(key))
+        certificate.unlink(missing_ok=True)
+        for blob in issued.cert_chain_pems:
+            blob.write_to_path(str(certificate), append=True)
+        return str(certificate), str(key)
+
+
+@pytest.fixture
+def papers(tmp_path: Path) -> Papers:
+    return Papers(tmp_path)
+
+
+@contextmanager
+def tls_server(context: ssl.SSLContext, talk: Callable[[ssl.SSLSocket], None]) -> Iterator[tuple[int, list[bytes]]]:
+    """A server for one client. What it received before an error is in the list, as are the errors, by name."""
+    seen: list[bytes] = []
+
+    def serve() -> None:
+        sock, _ = listening.accept()
+        sock.settimeout(TIMEOUT)
+        try:
+            with context.wrap_socket(sock, server_side=True) as secured:
+                talk(secured)
+        except (OSError, ssl.SSLError) as error:
+            seen.append(type(error).__name__.encode())
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(TIMEOUT)
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield listening.getsockname()[1], seen
+        thread.join(TIMEOUT)
+        assert not thread.is_alive()
+
+
+def echo(secured: ssl.SSLSocket) -> None:
+    data = b""
+    while part := secured.recv(65536):
+        data += part
+    secured.sendall(data)
+    secured.unwrap()
+
+
+def test_i1_a_certificate_that_nobody_vouches_for(papers: Papers) -> None:
+    got: list[bytes] = []
+    with tls_server(papers.context("localhost"), lambda secured: got.append(secured.recv(100))) as (port, seen):
+        result = run("connect", "--tls", "localhost", str(port), "-4", stdin=b"PASSWORD")
+    assert (result.status, result.out) == (1, b"")
+    assert "certificate verify failed" in result.said and "X509_V_ERR_" in result.said and "--ca" in result.said
+    assert not b"".join(got) and seen
+
+
+def test_i2_a_certificate_for_another_name(papers: Papers) -> None:
+    got: list[bytes] = []
+    with tls_server(papers.context("elsewhere.example"), lambda secured: got.append(secured.recv(100))) as (port, _):
+        result = run("connect", "--tls", "--ca", papers.ca, "localhost", str(port), "-4", stdin=b"PASSWORD")
+    assert (result.status, result.out) == (1, b"")
+    assert "HOSTNAME_MISMATCH" in result.said and "--server-name" in result.said
+    assert not b"".join(got)
+
+
+@pytest.mark.parametrize("name", ["localhost", "127.0.0.1"])
+def test_i4_a_good_certificate(papers: Papers, name: str) -> None:
+    data = bytes(range(256)) * 2000
+    with tls_server(papers.context(name), echo) as (port, seen):
+        result = run("connect", "--tls", "--ca", papers.ca, name, str(port), "-4", "-v", stdin=data)
+    assert (result.status, result.out, seen) == (0, data, [])
+    assert "TLSv1.3" in result.said and "verified by" in result.said and "TLS close_notify received" in result.said
+
+
+def test_i4_the_name_may_be_said_and_a_unix_socket_needs_it(papers: Papers) -> None:
+    with tls_server(papers.context("service.example"), echo) as (port, _):
+        args = ("--tls", "--ca", papers.ca, "--server-name", "service.example", "127.0.0.1", str(port))
+        assert run("connect", *args, stdin=b"hi").out == b"hi"
+    result = run("connect", "--tls", "-U", "/nowhere/at/all")
+    assert result.status == 2 and "--server-name" in result.said
+
+
+def test_i5_insecure_works_and_warns_every_time(papers: Papers) -> None:
+    with tls_server(papers.context("elsewhere.example"), echo) as (port, _):
+        result = run("connect", "--tls", "--insecure", "127.0.0.1", str(port), "-q", stdin=b"hi")
+    assert (result.status, result.out) == (0, b"hi")
+    assert "warning" in result.said and "anybody" in result.said
+
+
+def test_i6_an_end_without_close_notify(papers: Papers) -> None:
+    def cut(secured: ssl.SSLSocket) -> None:
+        secured.sendall(b"PARTIAL")
+        with socket.socket(fileno=secured.detach()) as sock:
+            sock.shutdown(socket.SHUT_WR)
+            while sock.recv(4096):
+                pass
+
+    with tls_server(papers.context("localhost"), cut) as (port, _):
+        result = run("connect", "--tls", "--ca", papers.ca, "localhost", str(port), "-4")
+    assert (result.status, result.out) == (1, b"PARTIAL")
+    assert "truncated" in result.said
+
+
+def test_i7_a_server_without_tls() -> None:
+    with Server("--mode", "chargen") as server:
+        result = run("connect", "--tls", "127.0.0.1", str(server.port), timeout=10)
+        server.stop(busy=True)
+    assert result.status == 1 and "not TLS" in result.said and not result.out
+
+
+def test_i8_a_silent_server() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = str(silent.getsockname()[1])
+        result = run("connect", "--tls", "--handshake-timeout", "0.5", "127.0.0.1", port, stdin=b"secret")
+    assert result.status == 1 and "handshake" in result.said and "ETIMEDOUT" in result.said
+
+
+def test_i10_a_client_without_tls_and_then_a_good_one(papers: Papers) -> None:
+    certificate, key = papers.files("localhost")
+    with Server("--tls", "--cert", certificate, "--key", key) as server:
+        with server.connect() as plain:
+            plain.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            try:
+                receive_all(plain)
+            except ConnectionResetError:
+                pass
+        result = run("connect", "--tls", "--ca", papers.ca, "localhost", str(server.port), "-4", stdin=b"good")
+        assert (result.status, result.out) == (0, b"good")
+        assert "not TLS" in server.stop().said
+
+
+def test_i11_escapes_in_a_certificate_drive_no_terminal(papers: Papers) -> None:
+    context = papers.context("localhost", common_name="evil\x1b[31m\nname")
+    with tls_server(context, echo) as (port, _):
+        result = run("connect", "--tls", "--ca", papers.ca, "localhost", str(port), "-4", "-v", stdin=b"hi")
+    assert result.out == b"hi"  # check(), in run, looks at every byte of stderr
+    assert "evil" in result.said
+
+
+def test_i13_keys_that_cannot_be_used(papers: Papers, tmp_path: Path) -> None:
+    certificate, key = papers.files("localhost")
+    other = trustme.CA().issue_cert("localhost")
+    wrong = tmp_path / "wrong.pem"
+    other.private_key_pem.write_to_path(str(wrong))
+    locked = tmp_path / "locked.pem"
+    openssl = need("openssl")
+    subprocess.run([openssl, "pkey", "-in", key, "-aes256", "-passout", "pass:x", "-out", locked], check=True)
+    for keyfile, said in (
+        (str(tmp_path / "none"), "No such file"),
+        (str(wrong), "not the key"),
+        (str(locked), "passphrase"),
+    ):
+        for command in (("serve",), ("connect", "localhost", "1")):
+            result = run(*command, "--tls", "--cert", certificate, "--key", keyfile, stdin=b"data")
+            assert result.status == 2 and said in result.said, result
+    assert run("serve", "--tls", "--key", key).status == 2
+    assert run("serve", "--tls", "--cert", str(tmp_path / "none")).status == 2
+    assert run("connect", "--tls", "--ca", key, "localhost", "1").status == 2
+
+
+def test_a_throw_away_certificate_is_said_and_can_be_pinned(tmp_path: Path) -> None:
+    with Server("--tls") as server:
+        shown = re.search(rb"SHA-256 ([0-9a-f]{64})", server.err)
+        assert shown
+        pinned = shown[1].decode()
+        good = run("connect", "--tls", "--fingerprint", pinned, str(server.port), stdin=b"hi")
+        assert (good.status, good.out) == (0, b"hi")
+        other = run("connect", "--tls", "--fingerprint", "0" * 64, str(server.port), stdin=b"hi")
+        assert (other.status, other.out) == (1, b"") and pinned in other.said
+        assert "received 0 bytes" in server.stop().said
+
+
+def test_client_certificates(papers: Papers, tmp_path: Path) -> None:
+    certificate, key = papers.files("localhost")
+    with Server("--tls", "--cert", certificate, "--key", key, "--ca", papers.ca, "-v") as server:
+        to = ("--tls", "--ca", papers.ca, "localhost", str(server.port), "-4")
+        assert run("connect", *to, "--cert", certificate, "--key", key, stdin=b"hi").out == b"hi"
+        refused = run("connect", *to, stdin=b"hi")
+        assert refused.status == 1 and not refused.out
+        assert "verified by" in server.stop().said
+
+
+def test_alpn_and_openssl_as_the_client(papers: Papers) -> None:
+    openssl = need("openssl")
+    certificate, key = papers.files("localhost")
+    with Server("--tls", "--cert", certificate, "--key", key, "--alpn", "sockkit/1", "-v") as server:
+        client = subprocess.Popen(
+            [openssl, "s_client", "-connect", f"127.0.0.1:{server.port}", "-CAfile", papers.ca, "-verify_return_error"]
+            + ["-servername", "localhost", "-alpn", "sockkit/1", "-quiet", "-no_ign_eof"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        assert client.stdin and client.stdout
+        client.stdin.write(b"through openssl\n")
+        client.stdin.flush()
+        assert client.stdout.readline() == b"through openssl\n"
+        client.communicate(timeout=TIMEOUT)
+        assert "ALPN sockkit/1" in server.stop().said
+
+
+@needs_unix
+def test_over_a_unix_socket(papers: Papers, tmp_path: Path) -> None:
+    certificate, key = papers.files("localhost")
+    path = str(tmp_path / "s")
+    with Server("-U", path, "--tls", "--cert", certificate, "--key", key, free_port=False) as server:
+        args = ("-U", path, "--tls", "--ca", papers.ca, "--server-name", "localhost")
+        assert run("connect", *args, stdin=b"hi").out == b"hi"
+        server.stop()
+
+
+def test_silent_clients_hold_nobody_up(papers: Papers) -> None:
+    certificate, key = papers.files("localhost")
+    with Server("--tls", "--cert", certificate, "--key", key, "--backlog", "256") as server:
+        silent = [server.connect() for _ in range(200)]
+        result = run("connect", "--tls", "--ca", papers.ca, "localhost", str(server.port), "-4", stdin=b"good")
+        assert (result.status, result.out) == (0, b"good")
+        for sock in silent:
+            sock.close()
+        server.stop()
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("connect", "--ca", "x", "127.0.0.1", "1"), "add --tls"),
+        (("connect", "-u", "--tls", "127.0.0.1", "1"), "needs a stream"),
+        (("connect", "--tls", "-z", "127.0.0.1", "1"), "-z"),
+        (("connect", "--tls", "--insecure", "--ca", "x", "127.0.0.1", "1"), "--insecure"),
+        (("connect", "--tls", "--fingerprint", "12", "127.0.0.1", "1"), "64 hex digits"),
+        (("connect", "--tls", "--alpn", "a,,b", "127.0.0.1", "1"), "commas"),
+        (("serve", "--tls", "-u"), "needs a stream"),
+    ],
+)
+def test_what_means_nothing_is_refused(args: tuple[str, ...], said: str) -> None:
+    result = run(*args)
+    assert result.status == 2 and said in result.said
