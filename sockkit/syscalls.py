@@ -839,7 +839,7 @@ def rights_receiver(env: Env, sock: socket.socket, came: Callable[[list[int], bo
         came: is given them, close-on-exec, and whether there were more than this process may have.
     """
     flags = DONTWAIT | getattr(socket, "MSG_CMSG_CLOEXEC", 0) | (_trunc(sock) if messages else 0)
-    room = socket.CMSG_SPACE(253 * 4)
+    room = socket.CMSG_SPACE(253 * 4) + 4 * socket.CMSG_SPACE(12)  # credentials, a label … may come first
     receive = sock.recvmsg_into
 
     def read(buffer: memoryview) -> int:
