@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv as writer
 import io
+import os
+import time
 from collections.abc import Iterator
 
 from sockkit import names
@@ -86,12 +88,16 @@ def markdown(report: Report) -> bytes:
 
 
 def about(report: Report) -> list[tuple[str, str]]:
-    """Who answered, where that is known, for the head of a report."""
+    """Who answered, and when, for the head of a report that may be read elsewhere and later."""
     from sockkit import __version__
 
     host = report.data.get("host")
     found = []
-    if isinstance(host, dict):
+    if host is None and hasattr(os, "uname"):
+        here = os.uname()
+        found.append(("kernel", f"{here.sysname} {here.release} {here.machine}"))
+        found.append(("time", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())))
+    elif isinstance(host, dict):
         found.append(("kernel", " ".join(str(host[key]) for key in ("system", "kernel", "machine") if host.get(key))))
         user = str(host.get("user") or host.get("uid") or "")
         capabilities = host.get("capabilities")
