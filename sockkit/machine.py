@@ -339,7 +339,9 @@ def _unseen(found: list[HostSocket], held: Holders, used: int | None) -> Unseen:
     if held.hidden or (hidden and os.geteuid() != 0):
         remedy = "root sees all: sudo sockkit …, or the capabilities CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"
     elif hidden or unowned:
-        remedy = "they are held by processes of another PID namespace, or on their way in SCM_RIGHTS messages"
+        remedy = (
+            "look from the PID namespace of whoever has them, if they are not on their way in an SCM_RIGHTS message"
+        )
     return Unseen(held.hidden, unowned, hidden, remedy)
 
 

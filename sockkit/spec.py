@@ -144,6 +144,10 @@ def interval(text: str) -> float:
     Raises:
         UsageError: no number, or so small that looking would be all that is done.
     """
+    if text[:1] in ":[@/":
+        raise UsageError(
+            f"{quoted(text)} is no time", hint="the address stands before the option, or --watch=1 after it"
+        )
     value = _seconds(text)
     if value < 0.05:
         raise UsageError(f"{quoted(text)} is too often: at least 0.05 seconds lie between two looks")

@@ -219,6 +219,9 @@ def run(plan: InspectPlan, env: Env) -> Exit:
         raise UsageError("looking does not touch: --set is for new sockets", option="--set")
     if not machine.LINUX and plan.fileno is not None:
         raise UsageError("one socket can be watched on Linux only; --port PORT watches some", option="--watch")
+    for path in plan.outputs:
+        if not path.lower().endswith(".ndjson"):
+            raise UsageError("--watch has no end that a report could have: it writes .ndjson", option="-o")
     spec = plan.socket_spec()
     inode = None
     if spec.fileno is not None:
