@@ -355,3 +355,19 @@ def test_sparklines_and_amounts() -> None:
         "", "0 B", "999 B", "1 kB", "12.3 kB", "5.6 MB",
     ]  # fmt: skip
     assert [microseconds(value) for value in (None, 40, 1250, 2_500_000)] == ["", "40 us", "1.25 ms", "2.5 s"]
+
+
+def test_the_numbers_are_those_of_tcp_info() -> None:
+    """The few fields that are told, against the whole structure as ``getsockopt`` gives it."""
+    from sockkit import sockopts
+    from sockkit.commands.watch import METRICS
+
+    told: list[Event] = []
+    with connection() as (_, client, served):
+        client.sendall(b"x" * 1000)
+        served.recv(1000, socket.MSG_WAITALL)
+        (sample,) = sampled(watching(told, [0.0], client.fileno()), told)
+        whole = sockopts.find("TCP_INFO").decode(client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 280))
+        assert isinstance(whole, dict)
+        assert {name: sample[name] for name in METRICS} == {name: whole.get(field) for name, field in METRICS.items()}
+        assert (sample["sent"], sample["received"]) == (whole["bytes_sent"], whole["bytes_received"])
