@@ -153,6 +153,11 @@ def status(pid: int) -> dict[str, str]:
         return {}
 
 
+def ended(pid: int) -> bool:
+    """Whether a process is no more, or a zombie: its descriptors are closed, and not everybody is told so."""
+    return status(pid).get("State", "Z").startswith(("Z", "X"))
+
+
 def flags(pid: int, fd: int) -> int | None:
     """The open file's flags (O_NONBLOCK …) with FD_CLOEXEC as O_CLOEXEC; None where they cannot be seen."""
     try:

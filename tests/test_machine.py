@@ -40,6 +40,22 @@ def ours(found: dict[str, Any], pid: int | None = None) -> dict[int, dict[str, A
     return {owner["fd"]: record for record in found["sockets"] for owner in record["owners"] if owner["pid"] == wanted}
 
 
+def can_borrow() -> bool:
+    """Whether a child of ours may borrow a descriptor of ours, as sockkit will."""
+    if sys.platform != "linux":
+        return False
+    code = "import sys; from sockkit import syscalls\nwith syscalls.borrowed(syscalls.QUIET, *map(int, sys.argv[1:])): pass"
+    with socket.socket() as sock:
+        command = [sys.executable, "-c", code, str(os.getpid()), str(sock.fileno())]
+        return subprocess.run(command, capture_output=True, check=False, timeout=TIMEOUT).returncode == 0
+
+
+BORROWING = can_borrow()
+needs_borrowing = pytest.mark.skipif(
+    not BORROWING, reason="CANNOT: pidfd_getfd is not for us here (ptrace, seccomp or an old kernel)"
+)
+
+
 # ---- one of each
 
 
@@ -96,7 +112,9 @@ def test_every_socket_of_ours_is_there_with_its_family_type_protocol_and_owner()
             assert record["inode"] == os.fstat(sock.fileno()).st_ino, name
             got = [sock.getsockopt(socket.SOL_SOCKET, option) for option in (39, socket.SO_TYPE, 38)]
             kind = names.FAMILIES.name(got[0]), names.TYPES.name(got[1])
-            assert (record["family"], record["type"]) == kind, name
+            assert record["family"] == kind[0], name
+            if record["listed"] or BORROWING:  # else the kernel's name of it does not always tell the type
+                assert record["type"] == kind[1], name
             proto = names.protocols(got[0]).name(got[2]) or got[2]
             if name != "packet":
                 assert record["proto"] == proto, name
@@ -310,6 +328,7 @@ def test_a_socket_that_a_filter_leaves_out_is_not_taken_for_unbound() -> None:
         assert made["unbound"].fileno() not in ours(inspected("--port", str(port)))
 
 
+@needs_borrowing
 @pytest.mark.skipif(not hasattr(socket, "AF_VSOCK"), reason="CANNOT: Python knows no VSOCK here")
 def test_a_family_without_a_list_is_told_by_its_descriptors() -> None:
     """VSOCK, where this kernel has no vsock_diag; where it has, the same is in its list."""
@@ -499,11 +518,8 @@ def test_l4_a_zombie() -> None:
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     try:
         done = run("inspect", "--pid", str(pid))
-        if os.geteuid() == 0:
-            assert done.status == 0
-            assert "it is a zombie: it has ended, and its descriptors are closed" in done.text
-        else:
-            assert done.status in (0, 1)
+        assert done.status == 0
+        assert "it is a zombie: it has ended, and its descriptors are closed" in done.text
     finally:
         os.waitpid(pid, 0)
 

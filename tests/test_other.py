@@ -19,35 +19,10 @@ import pytest
 from sockkit import sockopts, syscalls
 from sockkit.errors import errno_name
 from tests.harness import ENVIRONMENT, TIMEOUT, need, needs_linux, needs_root, run
-from tests.test_machine import as_nobody, needs_nobody
+from tests.test_machine import as_nobody, needs_borrowing, needs_nobody
 
 pytestmark = needs_linux
 
-
-def can_borrow() -> bool:
-    """Whether we may borrow a descriptor of a child of ours."""
-    if sys.platform != "linux":
-        return False
-    ours, theirs = socket.socketpair()
-    pid = os.fork()
-    if pid == 0:
-        theirs.recv(1)
-        os._exit(0)
-    try:
-        with syscalls.borrowed(syscalls.QUIET, pid, theirs.fileno()):
-            return True
-    except OSError:
-        return False
-    finally:
-        ours.send(b"x")
-        os.waitpid(pid, 0)
-        ours.close()
-        theirs.close()
-
-
-needs_borrowing = pytest.mark.skipif(
-    not can_borrow(), reason="CANNOT: pidfd_getfd is not for us here (ptrace, seccomp or an old kernel)"
-)
 
 SERVER = """
 import json, socket, sys, warnings

@@ -230,7 +230,7 @@ def test_an_inherited_descriptor() -> None:
         (["--fileno", "999"], 1, "watch fd 999: Bad file descriptor [EBADF 9]"),
         (["--pid", "4194304", "--fileno", "1"], 1, "inspect process 4194304: No such process [ESRCH 3]"),
         (["--set", "RCVBUF=1"], 2, "--set: looking does not touch"),
-        (["-o", "report.json"], 2, "-o: --watch has no end that a report could have: it writes .ndjson"),
+        (["-o", "/tmp/report.json"], 2, "-o: --watch has no end that a report could have: it writes .ndjson"),
         ([":8080"], 2, "sockkit: --watch: ':8080' is no time\nsockkit: the address stands before the option"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

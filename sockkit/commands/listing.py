@@ -124,7 +124,8 @@ def check_process(pid: int) -> None:
     except FileNotFoundError as error:
         raise SystemRefusal(operation, ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))) from error
     except PermissionError as error:
-        raise SystemRefusal(operation, error, hint=why_not(pid)) from error
+        if not procfs.ended(pid):
+            raise SystemRefusal(operation, error, hint=why_not(pid)) from error
 
 
 def why_not(pid: int) -> str:

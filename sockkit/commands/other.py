@@ -67,12 +67,12 @@ def look(pid: int, fd: int, env: Env, options: str = "all") -> Other:
     listing.check_process(pid)
     try:
         link = procfs.descriptor(pid, fd)
-    except FileNotFoundError as error:
-        gone = not procfs.status(pid)
-        number = errno.ESRCH if gone else errno.EBADF
-        open_ones = "" if gone else f"it has {_ranges(_descriptors(pid))}"
-        raise SystemRefusal(operation, OSError(number, os.strerror(number)), hint=open_ones or None) from error
     except OSError as error:
+        if procfs.ended(pid):
+            raise SystemRefusal(operation, OSError(errno.ESRCH, os.strerror(errno.ESRCH))) from error
+        if error.errno == errno.ENOENT:
+            refusal = OSError(errno.EBADF, os.strerror(errno.EBADF))
+            raise SystemRefusal(operation, refusal, hint=f"it has {_ranges(_descriptors(pid))}") from error
         raise SystemRefusal(operation, error, hint=listing.why_not(pid)) from error
     inode = procfs.socket_inode(link)
     if inode is None:

@@ -217,6 +217,7 @@ def inode_of(pid: int | None, fd: int) -> int:
         link = procfs.descriptor(pid, fd)
     except OSError as error:
         number = errno.EBADF if error.errno == errno.ENOENT else error.errno
+        number = errno.ESRCH if procfs.ended(pid) else number
         hint = listing.why_not(pid) if number == errno.EACCES else None
         raise SystemRefusal(operation, OSError(number, os.strerror(number or 0)), hint=hint) from error
     inode = procfs.socket_inode(link)
