@@ -1078,14 +1078,21 @@ def told(protocols: Iterable[str], netlink: Iterable[int], modules: Iterable[str
     return frozenset(found)
 
 
-_GENERAL = tuple(rule for rule in CHECKS if rule.family == ANY)
-_OF_FAMILY = {family: (*_GENERAL, *(r for r in CHECKS if r.family == family)) for family in CREATE}
+_OF_FAMILY: dict[int, tuple[Rule, ...]] = {}
+"""By the family that makes the socket: its checks in order. Filled when it is asked for: most runs need none."""
+
+
+def _of_family(family: int) -> tuple[Rule, ...]:
+    found = _OF_FAMILY.get(family)
+    if found is None:
+        found = _OF_FAMILY[family] = tuple(rule for rule in CHECKS if rule.family in (ANY, family))
+    return found
 
 
 def checks(ask: Ask) -> list[tuple[Rule, Fact]]:
     """The checks that could refuse these numbers, in order, each with what it looks at; after a ``NEVER`` comes none."""
     found = []
-    for rule in _OF_FAMILY.get(ask.maker, _GENERAL):
+    for rule in _of_family(ask.maker):
         fact = rule.needs(ask)
         if fact is not None:
             found.append((rule, fact))
