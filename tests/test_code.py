@@ -387,6 +387,7 @@ def test_what_is_not_in_the_code_is_named() -> None:
         (["probe", "-o", "x.html"], "there is nothing to write"),
         (["connect", "-o", "x.pcapng", "1"], "there is nothing to write"),
         (["serve", "-u", "--mode", "pipe"], "echo and discard"),
+        (["serve", "--mode", "chargen"], "echo, discard and pipe"),
         (["connect", "--family", "LLC", "hex:00"], ""),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -448,6 +448,8 @@ def serve(plan: ServePlan) -> str:
     target = None if plan.fileno is not None else plan.target(plan.address, plan.port)
     spec = plan.socket_spec() if target is None else _whole(plan, target)
     stream = semantics(spec.family, syscalls.base_type(spec.type), spec.proto).connections
+    if plan.mode not in ("echo", "discard", "pipe"):
+        raise UsageError("--code knows the modes echo, discard and pipe", option="--code")
     if plan.mode == "pipe" and not stream:
         raise UsageError("with datagrams --code knows the modes echo and discard", option="--code")
     if target is None:
