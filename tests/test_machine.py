@@ -461,7 +461,12 @@ def as_nobody(*args: str) -> Result:
 
 
 def nobody_can_run() -> bool:
-    return os.geteuid() == 0 and as_nobody("--version").status == 0
+    """An interpreter in root's home, or one with a shared library there, is not for others."""
+    if os.geteuid() != 0:
+        return False
+    prefix = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+    done = subprocess.run([*prefix, *SOCKKIT, "--version"], capture_output=True, timeout=TIMEOUT, check=False)
+    return done.returncode == 0
 
 
 needs_nobody = pytest.mark.skipif(
