@@ -331,7 +331,7 @@ class Secured:
         more: a read would give something although the socket has nothing: no event tells of it.
     """
 
-    __slots__ = ("_receive", "_room", "_send", "_unsent", "machine", "more")
+    __slots__ = ("_error", "_receive", "_room", "_send", "_unsent", "machine", "more")
 
     def __init__(self, machine: Machine, receive: syscalls.Read, send: syscalls.Write, room: memoryview) -> None:
         """
@@ -344,6 +344,7 @@ class Secured:
         self._send = send
         self._room = room
         self._unsent: memoryview | None = None
+        self._error: OSError | None = None  # what came behind the last bytes: asked again, OpenSSL tells another story
 
     @property
     def wants_output(self) -> bool:
@@ -381,6 +382,8 @@ class Secured:
         got = 0
         self.more = False
         received = False
+        if self._error is not None:
+            raise self._error
         while got < len(buffer):
             try:
                 size = self.machine.read(buffer[got:])
@@ -392,7 +395,8 @@ class Secured:
                 self.machine.receive(self._room[:size])
                 received = True
                 continue
-            except OSError:
+            except OSError as error:
+                self._error = error
                 if not got:
                     raise
                 self.more = True

@@ -67,7 +67,12 @@ def test_the_checksum_is_the_internets(size: int) -> None:
 
 def test_without_the_library_it_says_what_to_install(tmp_path: Path) -> None:
     (tmp_path / "dpkt.py").write_text("raise ImportError('hidden')")
-    done = run("connect", "-o", str(tmp_path / "x.pcapng"), env={"PYTHONPATH": str(tmp_path)})
+    done = run(
+        "connect",
+        "-o",
+        str(tmp_path / "x.pcapng"),
+        env={"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])},
+    )
     assert done.status == 2
     assert done.said == "sockkit: -o: to write .pcapng takes dpkt\nsockkit: type: pip install 'sockkit[pcap]'\n"
 
