@@ -107,6 +107,8 @@ class Credentials:
             context = ssl.create_default_context(purpose, cafile=ca)
         except OSError as error:
             raise UsageError(_unreadable(ca, error), option="--ca", cause=error) from error
+        # With OpenSSL 3 Python asks it to take a cut connection for an ended one (Modules/_ssl.c): here they are told apart.
+        context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
         if insecure or fingerprint is not None:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
@@ -182,9 +184,9 @@ class Machine:
             self._side.do_handshake()
         except ssl.SSLWantReadError as wants:
             raise BlockingIOError from wants
-        except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
-            raise TlsError("the peer ended the connection during the handshake") from error
         except ssl.SSLError as error:
+            if _cut(error) or isinstance(error, ssl.SSLZeroReturnError):
+                raise TlsError("the peer ended the connection during the handshake") from error
             raise _refusal(error) from error
         wanted = self._credentials.fingerprint
         if wanted is not None:
@@ -227,9 +229,9 @@ class Machine:
             raise BlockingIOError from wants
         except ssl.SSLZeroReturnError:
             size = 0
-        except ssl.SSLEOFError as error:
-            raise Truncated from error
         except ssl.SSLError as error:
+            if _cut(error):
+                raise Truncated from error
             raise _refusal(error) from error
         if size == 0:
             self.peer_ended = True
@@ -296,6 +298,11 @@ MEANINGS = {
     "PEER_DID_NOT_RETURN_A_CERTIFICATE": "the client showed no certificate, and --ca asks for one",
 }
 """What OpenSSL's reasons mean here, and what to try."""
+
+
+def _cut(error: ssl.SSLError) -> bool:
+    """The connection ended in the middle: Python's own word for it, or that of OpenSSL 3 where Python does not know it."""
+    return isinstance(error, ssl.SSLEOFError) or error.reason == "UNEXPECTED_EOF_WHILE_READING"
 
 
 def _refusal(error: ssl.SSLError) -> TlsError:
