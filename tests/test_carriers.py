@@ -14,13 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from sockkit import stdio, syscalls
+from sockkit import syscalls
 from sockkit.carriers import CAPACITY, PIPES, Shared
 from sockkit.events import Call, Data, Direction, Env, Event, Interest, Urgent
 from sockkit.loop import Loop
 from sockkit.relay import Relay
-from sockkit.sessions import Session, Settings
+from sockkit.sessions import Settings
 from tests.harness import TIMEOUT
+from tests.test_sessions import converse
 
 pytestmark = pytest.mark.skipif(not syscalls.SPLICE, reason="CANNOT: no splice(2) here")
 
@@ -98,55 +99,6 @@ def peer_of(sock: socket.socket, talk: Callable[[socket.socket], None]) -> Itera
     assert not thread.is_alive()
 
 
-def converse(
-    env: Env,
-    sock: socket.socket,
-    relay: Relay,
-    *,
-    copy: bool = False,
-    own: bool = True,
-    prepare: Callable[[Shared], object] = lambda shared: None,
-) -> Session:
-    late: list[str] = []
-    with Loop(env) as loop:
-        shared = Shared(loop)
-        prepare(shared)
-        duplex = relay.outbound is not None
-        source = stdio.open_input(env) if duplex else None
-        sink = stdio.open_output(env) if duplex else None
-        session = Session(
-            loop,
-            1,
-            sock,
-            relay,
-            shared,
-            Settings(copy=copy),
-            kind=(int(sock.family), int(sock.type)),
-            peer="peer",
-            local="here",
-            connected=True,
-            messages=False,
-            source=source,
-            sink=sink,
-            own=own,
-            on_close=lambda session: loop.stop(),
-        )
-
-        def give_up() -> None:
-            late.append("too late")
-            loop.stop()
-
-        loop.later(TIMEOUT, give_up)
-        session.start()
-        loop.run()
-        session.close()
-        shared.close()
-        if sink is not None:
-            sink.close()
-    assert not late
-    return session
-
-
 def calls(events: list[Event]) -> set[str]:
     return {event.name for event in events if isinstance(event, Call)}
 
@@ -182,7 +134,7 @@ def test_both_ways_at_once(pair: str, source_kind: str, sink_kind: str, copy: bo
     sink = Sink(sink_kind, tmp_path / "sink")
     env = Env(stdin, sink.fd, events.append, Interest.STATE | Interest.CALLS, time.monotonic)
     with peer_of(peer, send_and_receive(got, OTHER)):
-        session = converse(env, ours, Relay.duplex(CAPACITY), copy=copy)
+        session = converse(env, ours, Relay.duplex(CAPACITY), settings=Settings(copy=copy))
     os.close(stdin)
     assert not session.failed
     assert session.totals == (SIZE, SIZE)

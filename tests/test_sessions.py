@@ -8,7 +8,7 @@ import re
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 
@@ -46,10 +46,20 @@ def surroundings(given: bytes, events: list[Event], interest: int = EVERYTHING) 
         yield Env(stdin, stdout, events.append, interest, time.monotonic), drain
 
 
-def converse(env: Env, sock: socket.socket, relay: Relay, settings: Settings = Settings()) -> Session:  # noqa: B008
-    """A whole session; it must end within ``TIMEOUT``."""
+def converse(
+    env: Env,
+    sock: socket.socket,
+    relay: Relay,
+    settings: Settings = Settings(),  # noqa: B008
+    *,
+    own: bool = True,
+    prepare: Callable[[Shared], object] = lambda shared: None,
+) -> Session:
+    """A whole session; it must end within ``TIMEOUT``. ``prepare`` gets what the loop's sessions share, before it begins."""
     late: list[str] = []
     with Loop(env) as loop:
+        shared = Shared(loop)
+        prepare(shared)
         duplex = relay.outbound is not None
         source = stdio.open_input(env) if duplex else None
         sink = stdio.open_output(env) if duplex else None
@@ -58,7 +68,7 @@ def converse(env: Env, sock: socket.socket, relay: Relay, settings: Settings = S
             1,
             sock,
             relay,
-            Shared(loop),
+            shared,
             settings,
             kind=(int(sock.family), int(sock.type)),
             peer="peer",
@@ -67,6 +77,7 @@ def converse(env: Env, sock: socket.socket, relay: Relay, settings: Settings = S
             messages=False,
             source=source,
             sink=sink,
+            own=own,
             on_close=lambda session: loop.stop(),
         )
 
@@ -79,6 +90,7 @@ def converse(env: Env, sock: socket.socket, relay: Relay, settings: Settings = S
         if not session.closed:
             loop.run()
         session.close()
+        shared.close()
         if sink is not None:
             sink.close()
     assert not late
