@@ -164,7 +164,7 @@ class Verb(click.Command):
                     lines += ["", "Addresses, by --family:", *_address_lines()]
         else:
             by_field = {row.field: row for row in self.rows}
-            lines += [*doc[1:], "", *(_option_line(by_field[field]) for field in self.plan.FIRST)]
+            lines += [*doc[1:], "", *(_first_line(by_field, field) for field in self.plan.FIRST)]
             lines += ["", f"More: --help {'|'.join((*groups, 'all'))}"]
         return "\n".join(lines)
 
@@ -203,6 +203,14 @@ def _address_lines() -> list[str]:
             shown = [shlex.join(example) for example in row.examples]
             lines.append(f"  {row.name:<11} {row.syntax}" + "".join(f"\n{' ' * 16}{example}" for example in shown))
     return [*lines, "  any         hex:BYTES: the struct behind its family, as socat's SOCKET addresses have it"]
+
+
+def _first_line(rows: dict[str, Option], fields: str | tuple[str, ...]) -> str:
+    """A line of ``--help``: one option, or several short ones that belong together."""
+    if isinstance(fields, str):
+        return _option_line(rows[fields])
+    names = ", ".join(f"{rows[field].names[0]} {rows[field].kind.metavar}".rstrip() for field in fields)
+    return f"  {names:<{HELP_COLUMN}} {', '.join(rows[field].help for field in fields)}"
 
 
 def _option_line(row: Option) -> str:

@@ -15,7 +15,10 @@ from typing import Any, ClassVar, NamedTuple
 from sockkit.errors import UsageError
 from sockkit.text import quoted
 
-GROUPS = ("socket", "space", "steps", "session", "data", "ancillary", "faults", "tls", "host", "output")
+GROUPS = (
+    *("socket", "space", "steps", "session", "data", "ancillary", "access", "programs", "proxy", "tls", "faults"),
+    *("host", "output"),
+)
 """Groups of options that ``--help GROUP`` knows, in the order of ``--help all``."""
 
 
@@ -303,8 +306,12 @@ class Declared:
 class Plan(Declared):
     """What all four commands take. Texts are as typed: what depends on another option is parsed in ``socket_spec``."""
 
-    FIRST: ClassVar[tuple[str, ...]] = ("family", "type", "proto", "fileno", "outputs", "quiet", "verbose", "json")
-    """The fields whose options ``--help`` shows by itself, in that order; the others are in ``--help GROUP``."""
+    FIRST: ClassVar[tuple[str | tuple[str, ...], ...]] = (
+        *("family", "type", "proto", "fileno"),
+        *("outputs", "quiet", "verbose", "json"),
+    )
+    """The fields whose options ``--help`` shows by itself, in that order, those of a tuple on one line; the others are in
+    ``--help GROUP``."""
 
     family: str | None = option(
         "--family", kind=FAMILY, group="socket", help="address family, name or number (default INET)"

@@ -50,8 +50,8 @@ class ConnectPlan(EndpointPlan):
     """
 
     FIRST = (
-        *("udp", "unix", "ipv4", "ipv6", "wait", "source", "source_port", "zero"),
-        *("outputs", "quiet", "verbose", "json"),
+        *("udp", "unix", ("ipv4", "ipv6"), "wait", ("source", "source_port"), "zero", "tls"),
+        *("hex", "outputs", "verbose", "quiet"),
     )
     address: tuple[str, ...] = ()
     source: str | None = option("-s", "--source", kind=Kind("ADDR"), group="socket", help="source address")

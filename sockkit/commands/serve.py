@@ -66,7 +66,10 @@ class ServePlan(EndpointPlan):
       sockkit serve -u ::1 5353
     """
 
-    FIRST = ("udp", "unix", "port", "mode", "keep", "once", "wait", "family", "outputs", "quiet", "verbose", "json")
+    FIRST = (
+        *("udp", "unix", "port", "mode", "keep", "once", "tls"),
+        *("hex", "outputs", "verbose", "quiet", "json"),
+    )
     address: tuple[str, ...] = ()
     port: int | None = option("-p", "--port", kind=ANY_PORT, group="socket", help="port (65432; 0: any free one)")
     mode: str = option(
