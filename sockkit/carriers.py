@@ -331,7 +331,7 @@ class Secured:
         more: a read would give something although the socket has nothing: no event tells of it.
     """
 
-    __slots__ = ("_error", "_receive", "_room", "_send", "_unsent", "machine", "more")
+    __slots__ = ("_error", "_mute", "_receive", "_room", "_send", "_unsent", "machine", "more")
 
     def __init__(self, machine: Machine, receive: syscalls.Read, send: syscalls.Write, room: memoryview) -> None:
         """
@@ -344,6 +344,7 @@ class Secured:
         self._send = send
         self._room = room
         self._unsent: memoryview | None = None
+        self._mute = False  # the socket takes no more
         self._error: OSError | None = None  # what came behind the last bytes: asked again, OpenSSL tells another story
 
     @property
@@ -423,17 +424,21 @@ class Secured:
         return taken
 
     def flush(self) -> None:
-        """Send what waits. Raises OSError where the connection is gone."""
+        """Send what waits. Raises OSError, once, where the connection is gone: what can still come can still be read."""
         while True:
             if self._unsent is None:
                 records = self.machine.to_send()
-                if not records:
+                if not records or self._mute:
                     return
                 self._unsent = memoryview(records)
             try:
                 sent = self._send(self._unsent)
             except BlockingIOError:
                 return
+            except OSError:
+                self._unsent = None  # nobody will take it: waiting for it would be waiting for ever
+                self._mute = True
+                raise
             self._unsent = self._unsent[sent:] if sent < len(self._unsent) else None
 
 

@@ -149,7 +149,10 @@ class Machine:
         peer_ended: the peer's has come.
     """
 
-    __slots__ = ("_credentials", "_incoming", "_outgoing", "_side", "ended", "established", "peer_ended")
+    __slots__ = (
+        *("_credentials", "_held", "_incoming", "_late", "_outgoing", "_side"),
+        *("ended", "established", "peer_ended"),
+    )
 
     def __init__(
         self, side: ssl.SSLObject, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, credentials: Credentials
@@ -158,6 +161,8 @@ class Machine:
         self._incoming = incoming
         self._outgoing = outgoing
         self._credentials = credentials
+        self._held = memoryview(b"")
+        self._late: ssl.SSLError | None = None
         self.established = False
         self.ended = False
         self.peer_ended = False
@@ -223,8 +228,15 @@ class Machine:
         Raises:
             BlockingIOError: more has to come first. Truncated: the connection ended. TlsError: what came is no TLS.
         """
+        if self._held:
+            size = min(len(buffer), len(self._held))
+            buffer[:size] = self._held[:size]
+            self._held = self._held[size:]
+            return size
         try:
-            size: int = self._side.read(len(buffer), buffer)  # type: ignore[assignment]  # with a buffer: a count
+            if self._late is not None:
+                raise self._late
+            size = self._side.read(len(buffer), buffer)  # type: ignore[assignment]  # with a buffer: a count
         except ssl.SSLWantReadError as wants:
             raise BlockingIOError from wants
         except ssl.SSLZeroReturnError:
@@ -255,10 +267,25 @@ class Machine:
         if self.ended:
             return
         self.ended = True
+        self._hold()
         try:
             self._side.unwrap()
         except (ssl.SSLError, ValueError):
             pass  # the peer's own close_notify has not come: it may come later, or never
+
+    def _hold(self) -> None:
+        """Keep what has come and was not read yet: Python's ``unwrap`` calls SSL_shutdown(3ssl) a second time, which reads
+        on for the peer's close_notify and drops all data before it. It is at most what one receive gave.
+        """
+        held = bytearray()
+        try:
+            while data := self._side.read(RECORD):
+                held += data
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLError as error:
+            self._late = error
+        self._held = memoryview(bytes(held))
 
 
 def fingerprint(der: bytes) -> str:

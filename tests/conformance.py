@@ -2,7 +2,7 @@
 
 A ``Transport`` brings up one sockkit and the socket that it talks to. A rule is a function of an ``Open`` conversation; it
 fails if a byte is lost, doubled, late or out of order, if an end is not passed on or is taken for more than it is, or if a
-refusal stays unsaid. A new transport (TLS, a proxy) is a row in ``TRANSPORTS``; a new rule is a function under ``@rule``.
+refusal stays unsaid. A new transport (a proxy) is a row in ``TRANSPORTS``; a new rule is a function under ``@rule``.
 """
 
 from __future__ import annotations
@@ -11,14 +11,18 @@ import os
 import random
 import signal
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import trustme
+
 from tests.harness import TIMEOUT, Process, Server, has_ipv6, is_idle, listener, receive_all
-from tests.peers import MIB, Task, accepted, eventually, exactly, pipe, read_all, reset, send_until_stuck, unsent
+from tests.peers import LANES, MIB, Task, accepted, eventually, exactly, pipe, read_all, reset, send_until_stuck, unsent
+from tests.secured import plain_end
 
 
 class Open(NamedTuple):
@@ -73,6 +77,7 @@ class Transport(NamedTuple):
         resets: closing with linger 0 resets the connection (TCP); elsewhere only unread data does.
         urgent: has out-of-band data of one byte, beside the stream.
         here: can be had on this machine.
+        lanes: the ways in which bytes can be moved over it.
     """
 
     name: str
@@ -80,6 +85,7 @@ class Transport(NamedTuple):
     resets: bool = True
     urgent: bool = True
     here: bool = True
+    lanes: tuple[list[str], ...] = LANES
 
     @contextmanager
     def open(self, lane: list[str], directory: Path) -> Iterator[Open]:
@@ -137,6 +143,43 @@ def _lent(lane: list[str], directory: Path) -> Begun:
         yield process, peer, drain
 
 
+@contextmanager
+def _papers(directory: Path) -> Iterator[tuple[trustme.CA, str, list[str]]]:
+    """An authority, its file, and the words that give a server its certificate."""
+    authority, ca = trustme.CA(), directory / "ca.pem"
+    authority.cert_pem.write_to_path(str(ca))
+    own = directory / "own.pem"
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(own))
+    yield authority, str(ca), ["--cert", str(own)]
+
+
+def _tls_connect(lane: list[str], directory: Path) -> Begun:
+    with ExitStack() as stack:
+        _, ca, (_, own) = stack.enter_context(_papers(directory))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(own)
+        words = ["--tls", "--ca", ca]
+        process, connection, drain = stack.enter_context(
+            contextmanager(_connect(socket.AF_INET))([*lane, *words], directory)
+        )
+        yield process, stack.enter_context(plain_end(connection, context)), drain
+
+
+def _tls_serve(mode: str) -> Callable[[list[str], Path], Begun]:
+    def begin(lane: list[str], directory: Path) -> Begun:
+        with ExitStack() as stack:
+            _, ca, own = stack.enter_context(_papers(directory))
+            server, connection, drain = stack.enter_context(
+                contextmanager(_serve(socket.AF_INET, mode))([*lane, "--tls", *own], directory)
+            )
+            context = ssl.create_default_context(cafile=ca)
+            yield server, stack.enter_context(plain_end(connection, context, "127.0.0.1")), drain
+
+    return begin
+
+
+COPIED: tuple[list[str], ...] = ([],)
+"""What is encrypted here is never moved by the kernel alone."""
 TRANSPORTS = (
     Transport("tcp4-connect", _connect(socket.AF_INET)),
     Transport("tcp4-serve", _serve(socket.AF_INET, "pipe")),
@@ -145,12 +188,15 @@ TRANSPORTS = (
     Transport("unix-connect", _connect(socket.AF_UNIX), resets=False, urgent=False),
     Transport("unix-serve", _serve(socket.AF_UNIX, "pipe"), resets=False, urgent=False),
     Transport("socketpair", _lent, resets=False, urgent=False),
+    Transport("tls-connect", _tls_connect, resets=False, urgent=False, lanes=COPIED),
+    Transport("tls-serve", _tls_serve("pipe"), resets=False, urgent=False, lanes=COPIED),
 )
 """Over which stdin and stdout are carried."""
 ECHOES = (
     Transport("tcp4-echo", _serve(socket.AF_INET, "echo")),
     Transport("tcp6-echo", _serve(socket.AF_INET6, "echo"), here=has_ipv6()),
     Transport("unix-echo", _serve(socket.AF_UNIX, "echo"), resets=False, urgent=False),
+    Transport("tls-echo", _tls_serve("echo"), resets=False, urgent=False, lanes=COPIED),
 )
 """Which give back what they get."""
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from tests.conformance import ECHO_RULES, ECHOES, RULES, TRANSPORTS, Rule, Transport
-from tests.peers import LANES
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="CANNOT: CPU time is read from /proc")
 
@@ -26,7 +25,7 @@ def rows(transports: tuple[Transport, ...]) -> list[object]:
             ],
         )
         for number, transport in enumerate(transports)
-        for lane in LANES
+        for lane in transport.lanes
     ]
 
 

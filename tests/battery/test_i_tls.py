@@ -245,15 +245,65 @@ def test_over_a_unix_socket(papers: Papers, tmp_path: Path) -> None:
         server.stop()
 
 
-def test_silent_clients_hold_nobody_up(papers: Papers) -> None:
+@pytest.mark.parametrize("unread", [0, 1, 10_000, 200_000])
+def test_our_end_drops_nothing_that_has_come(papers: Papers, unread: int) -> None:
+    """close_notify is said while the peer's records wait unread in memory: they are read afterwards, and the end too."""
+    from sockkit import tls
+
     certificate, key = papers.files("localhost")
-    with Server("--tls", "--cert", certificate, "--key", key, "--backlog", "256") as server:
-        silent = [server.connect() for _ in range(200)]
-        result = run("connect", "--tls", "--ca", papers.ca, "localhost", str(server.port), "-4", stdin=b"good")
-        assert (result.status, result.out) == (0, b"good")
+    server = tls.Credentials(server=True, certificate=certificate, key=key).machine()
+    client = tls.Credentials(server=False, name="localhost", ca=papers.ca).machine()
+    for side, other in 3 * ((client, server), (server, client)):
+        try:
+            side.handshake()
+        except BlockingIOError:
+            pass
+        if records := side.to_send():
+            other.receive(records)
+    reply = bytes(range(256)) * (unread // 256) + b"x" * (unread % 256)
+    for at in range(0, unread, 16_384):
+        server.write(reply[at : at + 16_384])
+    server.end()
+    client.receive(server.to_send())
+    client.end()
+    got, buffer = b"", bytearray(1000)
+    while size := client.read(memoryview(buffer)):
+        got += buffer[:size]
+    assert got == reply
+    server.receive(client.to_send())
+    assert server.read(memoryview(buffer)) == 0
+
+
+def test_a_thousand_silent_clients_hold_nobody_up(papers: Papers) -> None:
+    import resource
+
+    certificate, key = papers.files("localhost")
+    silent: list[socket.socket] = []
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 2200:
+        pytest.skip(f"CANNOT: only {hard} descriptors")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2200), hard))
+    try:
+        with Server("--tls", "--cert", certificate, "--key", key, memory=160 << 20) as server:
+            for number in range(1000):
+                sock = server.connect()
+                silent.append(sock)
+                if number % 2:
+                    sock.sendall(b"\x16\x03\x01\x02\x00\x01")  # the beginning of a ClientHello, and no more
+            result = run("connect", "--tls", "--ca", papers.ca, "localhost", str(server.port), "-4", stdin=b"good")
+            assert (result.status, result.out) == (0, b"good")
+            for sock in silent:
+                sock.setblocking(False)
+                with pytest.raises(BlockingIOError):  # all of them are still connected
+                    sock.recv(1)
+            for sock in silent:
+                sock.close()
+            said = server.stop().said
+        assert "total: 1001 sessions" in said.splitlines()[-1]
+    finally:
         for sock in silent:
             sock.close()
-        server.stop()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.mark.parametrize(
