@@ -177,6 +177,7 @@ class Carrier:
         told_received, told_sent: who looks at what comes in and goes out; None where nobody does.
         transform: changes bytes between source and sink (escaping for a terminal, CRLF); None: they pass as they are.
         gate: what is sent passes through it, on purpose late or in pieces.
+        left: what the sink never took, once it was refused.
         bulk_from: bytes after which a large flow is handed to the kernel-moved twin: somebody may look at the first of
             them. None: never, since somebody looks at all of them, or the kernel cannot.
     """
@@ -192,6 +193,7 @@ class Carrier:
         "bulk_from",
         "gate",
         "lane",
+        "left",
         "session",
         "told_received",
         "told_sent",
@@ -201,6 +203,7 @@ class Carrier:
     def __init__(self, session: Owner, lane: Lane, read: syscalls.Read, write: syscalls.Write) -> None:
         self.session = session
         self.lane = lane
+        self.left = b""
         self.told_received: Look | None = None
         self.told_sent: Look | None = None
         self.transform: Transform | None = None
@@ -269,6 +272,11 @@ class Carrier:
         """What the sink did not take. The buffer is everybody's: what waits is copied out of it, once."""
         self._pending = memoryview(bytes(rest))
 
+    @property
+    def untaken(self) -> bytes:
+        """What came from the source and the sink did not take, as it would have been written."""
+        return self.left if self._pending is None else bytes(self._pending)
+
     def _hand_over(self, chunk: memoryview) -> bool:
         lane = self.lane
         try:
@@ -277,6 +285,7 @@ class Carrier:
             sent = 0
         except OSError as error:
             self._pending = None
+            self.left = bytes(chunk)
             self.session.sink_failed(self, error)
             return False
         if self.told_sent is not None and sent:

@@ -68,6 +68,30 @@ class Attempt(NamedTuple):
     address: str
 
 
+class Refused(NamedTuple):
+    """What an attempt failed with, where it is not the last one."""
+
+    operation: str
+    error: Exception
+
+
+class Retrying(NamedTuple):
+    """No connection came about, or it is gone: there will be another attempt.
+
+    Attributes:
+        attempt: its number, from 1.
+        attempts: how many there will be at most; None: as many as it takes.
+        delay: seconds until then.
+        refused: what the attempt before failed with, one item an address; empty where a connection is gone.
+    """
+
+    time: float
+    attempt: int
+    attempts: int | None
+    delay: float
+    refused: tuple[Refused, ...]
+
+
 class Opened(NamedTuple):
     """A session began: accepted, connected, or the first datagram of a peer."""
 
@@ -334,6 +358,7 @@ Event = (
     | Call
     | Listening
     | Attempt
+    | Retrying
     | Descriptor
     | Opened
     | Handshake

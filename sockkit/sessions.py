@@ -88,6 +88,7 @@ class Settings(NamedTuple):
         recv_fds: those that come are taken and told.
         faults: how to misbehave on purpose.
         copy: every byte goes through a buffer of ours, also where the kernel could move it.
+        reconnect: when the peer is gone, what it did not take is for the next connection.
     """
 
     half_close: bool = True
@@ -106,6 +107,7 @@ class Settings(NamedTuple):
     send_fds: tuple[int, ...] = ()
     recv_fds: bool = False
     faults: Faults | None = None
+    reconnect: bool = False
 
 
 class Session:
@@ -114,11 +116,13 @@ class Session:
     Attributes:
         number: counts the conversations of a run, from 1.
         failed: something was refused, cut or lost: exit status 1.
+        peer_gone: the peer has ended, or its connection is broken.
     """
 
     # What most sessions never change costs none of them anything.
     failed = False
     closed = False
+    peer_gone = False
     error: Exception | None = None
     outbound: AnyCarrier | None = None
     _rights: Rights | None = None
@@ -159,6 +163,7 @@ class Session:
         half_close: bool = True,
         destination: syscalls.Address = None,
         credentials: Credentials | None = None,
+        kept: bytes = b"",
     ) -> None:
         """
         Args:
@@ -172,6 +177,7 @@ class Session:
             accepted: the peer came to us.
             half_close: an end of ours reaches the peer, which can still answer; else replies are waited for, as with datagrams.
             credentials: speak TLS: plain bytes on our side, records on the socket.
+            kept: what the connection before did not take of our input: it goes first.
             destination: where every message is sent to, where the socket cannot be connected.
         """
         self.loop = loop
@@ -193,6 +199,7 @@ class Session:
         self.accepted = accepted
         self.half_close = connected and half_close
         self.destination = destination
+        self._kept = kept
         self._opened = self.env.clock()
         if credentials is not None:
             receive, send = syscalls.receiver(self.env, sock), syscalls.sender(self.env, sock)
@@ -310,7 +317,7 @@ class Session:
 
     def _on_gate(self) -> None:
         """Something may pass again."""
-        if not self.closed and self.outbound is not None:
+        if not self.closed and self.outbound is not None and self.outbound.waiting:
             self.outbound.drain()
         if not self.closed:
             self.inbound.drain()
@@ -419,6 +426,10 @@ class Session:
             self._send_urgent(self.settings.oob)
         if self.settings.idle_timeout is not None:
             self._watch_idleness(self.settings.idle_timeout)
+        if self._kept and isinstance(self.outbound, Carrier):
+            self.outbound.lane.add(len(self._kept))
+            self.outbound.keep(self._kept)
+            self._kept = b""
         self.update()
 
     def _begin_handshake(self, secured: Secured) -> None:
@@ -589,9 +600,12 @@ class Session:
             if self.source.last:
                 self.relay.inbound.end()
         else:
+            self.peer_gone = True
             self._ended(side, self._peer_end())
             lane = self.relay.outbound
-            if lane is not None and not lane.over and self.source is not None and self.source.finish is None:
+            if self.settings.reconnect and lane is not None and lane.state is State.OPEN:
+                self._part(lane)
+            elif lane is not None and not lane.over and self.source is not None and self.source.finish is None:
                 self._await_input(lane)
         if side is Side.LOCAL and not self.half_close:
             self._await_reply()
@@ -640,6 +654,18 @@ class Session:
             return
         self._ended(Side.LOCAL, "TLS close_notify sent")
 
+    def _part(self, lane: Lane) -> None:
+        """The peer has ended: what our input still gives is for the next connection. What our kernel holds has its chance."""
+
+        def over() -> None:
+            if self.relay.inbound.over:
+                self.close()
+            else:
+                self._grace = self.loop.later(self.settings.after_end, over)
+
+        lane.break_off()
+        self._grace = self.loop.later(self.settings.after_end, over)
+
     def _await_input(self, lane: Lane) -> None:
         """The peer has ended; our input may still have something for it. An idle one is not waited for for ever."""
         wait = self.settings.after_end
@@ -682,6 +708,7 @@ class Session:
             self.source_ended(carrier)  # how AX.25 and its kin say that the peer has ended
             return
         self._flush_escaper(carrier)
+        self.peer_gone = True
         lost = self.relay.reset()
         self._refuse(f"receive from {self.peer}" if self.peer else "receive", error, lost)
 
@@ -696,6 +723,7 @@ class Session:
                 raise OutputGone from error
             self.fail("write to stdout", error)
             return
+        self.peer_gone = self.connected
         if self.connected:
             lost = self.relay.broke(Side.REMOTE)
         elif error.errno == errno.EMSGSIZE:  # this one was too long: those before it may still be answered
@@ -714,6 +742,8 @@ class Session:
             self.env.observer(Ended(now, self.number, Side.REMOTE, "RST received"))
         if first:
             self.env.observer(Failed(now, self.number, operation, error, self._meaning(operation, error)))
+        if self.settings.reconnect:
+            return  # what is left here goes on to the next connection; of what is not, `close` tells
         self._lose(lost, "not delivered to the peer")
 
     def _lose(self, lost: int, why: str) -> None:
@@ -820,6 +850,8 @@ class Session:
                 self._lose(lane.buffered, "not handed over before the end")
         if self.error is not None and self.connected:
             self._say_unread()
+        if self.settings.reconnect and self.peer_gone:
+            self._say_unacknowledged()
         if not self.connected:
             dropped = (syscalls.datagrams_dropped(self.env, self.sock) or 0) - self._dropped_before
             if dropped > 0:
@@ -865,6 +897,22 @@ class Session:
         if unread:
             self.env.observer(Lost(self.env.clock(), self.number, unread, "received by the kernel, never read"))
 
+    def _say_unacknowledged(self) -> None:
+        """What was handed over and cannot be taken back: a reset leaves the count of what the peer's kernel did not confirm."""
+        unix = self.kind[0] not in syscalls.INTERNET
+        size = syscalls.send_queue(self.env, self.sock) or 0
+        if unix and (size or getattr(self.error, "errno", None) == errno.ECONNRESET):
+            # unix(7) counts memory, not bytes, and forgets even that when the peer closes.
+            self.env.observer(
+                Lost(self.env.clock(), self.number, 0, "the peer ended without reading all that was sent")
+            )
+        elif size:
+            why = "handed to the kernel, never acknowledged by the peer"
+            self._lose(size, f"TLS records {why}" if self._secured is not None else why)
+        if self._secured is not None and self._secured.wants_output:
+            why = "the last bytes were encrypted for this connection and not handed to the kernel"
+            self.env.observer(Lost(self.env.clock(), self.number, 0, why))
+
     def _forget_all(self) -> None:
         if self._mask != -1:
             self.loop.forget(self.fd)
@@ -880,6 +928,12 @@ class Session:
         if self.outbound is not None:
             return received, self.outbound.totals[1]
         return received, passed if self.relay.inbound.sink is Side.REMOTE else 0
+
+    @property
+    def kept(self) -> bytes:
+        """What was taken from our input, and that the socket did not take."""
+        untaken = self.outbound.untaken if isinstance(self.outbound, Carrier) else b""
+        return untaken or self._kept
 
     @property
     def input_over(self) -> bool:

@@ -59,6 +59,9 @@ class TlsError(ConnectionError):
 class Truncated(TlsError):
     """The connection ended without close_notify: somebody may have cut it (RFC 8446, section 6.1)."""
 
+    passing = True
+    """See ``retry.passing``: before the handshake is over, the peer may just be starting."""
+
     def __init__(self) -> None:
         super().__init__("the peer ended the connection without TLS close_notify: what came may be truncated")
 

@@ -25,6 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "families",
         "recordings",
         "relay",
+        "retry",
         "rules",
         "semantics",
         "faults",
@@ -45,6 +46,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("calculation", "datagrams", "dial", "replay"),
     (
         "commands",
+        "commands.again",
         "commands.against",
         "commands.callsheet",
         "commands.code",

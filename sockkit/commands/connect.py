@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,13 +29,45 @@ from sockkit.events import Env, Failed, Level, Note, Opened
 from sockkit.loop import WRITE, Loop, Timer
 from sockkit.relay import Relay
 from sockkit.resolve import Resolved
+from sockkit.retry import SHORTEST
 from sockkit.semantics import Join, Semantics, semantics
 from sockkit.sessions import Session, Settings
 from sockkit.spec import PORT, SECONDS, Kind, SocketSpec, option
+from sockkit.text import quoted
 
 if TYPE_CHECKING:
+    from sockkit.commands.again import Again
+    from sockkit.faults import Faults
     from sockkit.replay import Replay
     from sockkit.tls import Credentials
+
+
+def _attempts(text: str) -> float:
+    if text.lower() in ("forever", "inf"):
+        return math.inf
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise UsageError(f"{quoted(text)} is no number of attempts: a whole number, or forever")
+    return int(text)
+
+
+def _delay(text: str) -> float:
+    seconds = SECONDS.parse(text)
+    assert isinstance(seconds, float)
+    if seconds < SHORTEST:
+        raise UsageError(f"{quoted(text)} is too short: at least {SHORTEST:g} seconds lie between two attempts")
+    return seconds
+
+
+def _limit(text: str) -> float:
+    try:
+        seconds = SECONDS.parse(text)
+    except UsageError as error:
+        error.hint = "without a time of its own it stands behind the address, or before another option"
+        raise
+    assert isinstance(seconds, float)
+    if seconds == 0:
+        raise UsageError("0 seconds is no time to wait: leave it out to try once")
+    return seconds
 
 
 class ConnectPlan(EndpointPlan):
@@ -50,7 +83,7 @@ class ConnectPlan(EndpointPlan):
     """
 
     FIRST = (
-        *("udp", "unix", ("ipv4", "ipv6"), "wait", ("source", "source_port"), "zero", "tls"),
+        *("udp", "unix", ("ipv4", "ipv6"), "wait", ("source", "source_port"), "zero", "tls", "retry"),
         *("hex", "outputs", "verbose", "quiet"),
     )
     address: tuple[str, ...] = ()
@@ -58,6 +91,29 @@ class ConnectPlan(EndpointPlan):
     source_port: int | None = option("-p", "--source-port", kind=PORT, group="socket", help="source port")
     connect_timeout: float | None = option(
         "--connect-timeout", kind=SECONDS, group="session", help="seconds for names and all addresses together (10)"
+    )
+    retry: float | None = option(
+        "--retry", kind=Kind("N", _attempts), group="session", help="try N times more where no connection comes about"
+    )
+    retry_delay: float | None = option(
+        "--retry-delay",
+        kind=Kind("S", _delay),
+        group="session",
+        help="seconds before the first of these; they double (1)",
+    )
+    retry_max_delay: float | None = option(
+        "--retry-max-delay", kind=Kind("S", _delay), group="session", help="… up to S seconds (30)"
+    )
+    wait_for: float | None = option(
+        "--wait-for",
+        kind=Kind("[S]", _limit, implied="30"),
+        group="session",
+        help="wait until the port opens, S seconds at most (30): connect -z --wait-for 60 localhost 5432 && …",
+    )
+    reconnect: bool = option(
+        "--reconnect",
+        group="session",
+        help="when the peer goes, connect again, as long as stdin lasts (for ever, or as --retry or --wait-for say)",
     )
     zero: bool = option("-z", "--zero", group="session", help="only see whether somebody answers: no data")
     server_name: str | None = option(
@@ -86,6 +142,22 @@ class ConnectPlan(EndpointPlan):
             (self.fingerprint is not None, "--fingerprint"),
             (self.insecure, "--insecure"),
         )
+
+    def faults(self) -> Faults | None:
+        """See ``EndpointPlan``: a seed may be for the waits between attempts alone."""
+        return super().faults() if self.fault or not self.persists else None
+
+    @property
+    def persists(self) -> bool:
+        """Whether one connection, or one attempt at it, may not be all."""
+        return self.retry is not None or self.wait_for is not None or self.reconnect
+
+    def check_again(self, means: Semantics | None = None, family: int | None = None) -> None:
+        """Raises UsageError where trying again would mean nothing. ``means``: of the socket, where that is known."""
+        if self.persists or self.retry_delay is not None or self.retry_max_delay is not None:
+            from sockkit.commands import again
+
+            again.check(self, means, family)
 
     def credentials(self, target: addresses.Target | None) -> Credentials | None:
         """What TLS needs, or None without it.
@@ -155,6 +227,7 @@ def run(plan: ConnectPlan, env: Env) -> Exit:
     settings = plan.session_settings(plan.oob)
     if plan.zero and plan.replay is not None:
         raise UsageError("-z sends nothing: leave --replay out", option="-z")
+    plan.check_again()
     if plan.fileno is not None and not plan.code:
         return _Call(plan, env, settings, None).over_descriptor(plan.fileno)
     target = plan.target(plan.address)
@@ -169,6 +242,7 @@ def run(plan: ConnectPlan, env: Env) -> Exit:
     plan.check_tls(means)
     plan.check_rights(spec.family)
     plan.check_faults(means, serve=False)
+    plan.check_again(means, spec.family)
     if plan.code:
         from sockkit.commands import code
 
@@ -195,8 +269,17 @@ class _Call:
         self.means = means or semantics(None, type, None)
         self.plan = plan
         self.replay: Replay | None = None
+        self.again: Again | None = None
+        if plan.persists and target is not None:
+            from sockkit.commands.again import Again
+
+            self.again = Again(plan, env, target.text)
+            env = self.again.env
+            settings = settings._replace(reconnect=plan.reconnect, copy=settings.copy or plan.reconnect)
         self.env = env
         self.settings = settings
+        self.session: Session | None = None
+        self.sessions = 0
         self.type = type
         self.options = plan.parsed_settings()
         self.credentials = plan.credentials(target)
@@ -211,24 +294,32 @@ class _Call:
         """What is said of the addresses that a datagram socket leaves out."""
 
     def to(self, target: addresses.Target) -> Exit:
-        """Resolve, connect, converse."""
+        """Resolve, connect, converse; and again, if that was asked for."""
         self.source = self._parse_source(target)
         with Loop(self.env) as loop:
+            if self.again is None:
+                return self.once(loop, target)
+            return self.again.run(loop, self, target)
+
+    def once(self, loop: Loop, target: addresses.Target) -> Exit:
+        """One attempt, and the conversation that it leads to."""
+        self.session = None
+        try:
+            sock = self._dial(loop, target)
+            if sock is None:
+                return Exit.FAILED
             try:
-                sock = self._dial(loop, target)
-                if sock is None:
-                    return Exit.FAILED
-                try:
-                    apply_settings(self.env, sock, self.options, "CONNECTED")
-                except BaseException:
-                    syscalls.close(self.env, sock)
-                    raise
-                if self.means.join & Join.ACCEPT:
-                    return self._calculate(loop, sock)
-                return self._converse(loop, sock, own=True)
-            finally:
-                if self.path is not None:
-                    self.path.remove()
+                apply_settings(self.env, sock, self.options, "CONNECTED")
+            except BaseException:
+                syscalls.close(self.env, sock)
+                raise
+            if self.means.join & Join.ACCEPT:
+                return self._calculate(loop, sock)
+            return self._converse(loop, sock, own=True)
+        finally:
+            if self.path is not None:
+                self.path.remove()
+                self.path = None
 
     def over_descriptor(self, fileno: str) -> Exit:
         """Converse over a socket that was lent to us; connect it first if it is not connected."""
@@ -365,6 +456,7 @@ class _Call:
             spec = self._spec(target.family or socket.AF_INET)
             found = resolve(loop, target, spec, numeric=self.plan.numeric)
         except (OSError, UnicodeError, ValueError) as refusal:
+            deadline.cancel()
             error = timed_out(self.timeout) if isinstance(refusal, TimeoutError) else refusal
             tip = "-n asks no name server" if self.plan.numeric else None
             env.observer(Failed(env.clock(), 0, f"look up {target.text}", error, tip))
@@ -453,11 +545,12 @@ class _Call:
         env, plan, means = self.env, self.plan, self.means
         settings = plan.for_messages(self.settings, means)
         peer = self._peer_text(sock)
+        self.sessions += 1
         if plan.zero:
-            env.observer(Opened(env.clock(), 1, peer, local_text(env, sock), sock.family, self.type))
+            env.observer(Opened(env.clock(), self.sessions, peer, local_text(env, sock), sock.family, self.type))
             if not means.connections:
                 text = "a datagram socket connects without asking the peer: -z says nothing about it"
-                env.observer(Note(env.clock(), 1, Level.WARNING, text))
+                env.observer(Note(env.clock(), self.sessions, Level.WARNING, text))
             if own:
                 syscalls.close(env, sock)
             return Exit.OK
@@ -474,11 +567,11 @@ class _Call:
                 raise SystemRefusal("open stdin or stdout", error) from error
         if plan.insecure:
             text = "the peer is not verified (--insecure): anybody may be at the other end"
-            env.observer(Note(env.clock(), 1, Level.WARNING, text))
+            env.observer(Note(env.clock(), self.sessions, Level.WARNING, text))
         shared = Shared(loop)
-        session = Session(
+        session = self.session = Session(
             loop,
-            1,
+            self.sessions,
             sock,
             Relay.duplex(CAPACITY, half_close=settings.half_close),
             shared,
@@ -495,6 +588,7 @@ class _Call:
             half_close=means.half_close,
             destination=self.peer if means.join & Join.SEND else None,
             credentials=self.credentials,
+            kept=self.again.kept if self.again is not None else b"",
         )
         try:
             session.start()

@@ -27,6 +27,7 @@ from sockkit.events import (
     Lost,
     Note,
     Opened,
+    Retrying,
     Side,
     Totals,
     Urgent,
@@ -152,6 +153,13 @@ def _attempt(event: Attempt, room: Room) -> list[Line]:
     return [Line("=", f"trying {event.address}")]
 
 
+def _retrying(event: Retrying, room: Room) -> list[Line]:
+    why = "; ".join(f"{refused.operation}: {describe(refused.error)}" for refused in event.refused) or "connection gone"
+    of = f" of {event.attempts}" if event.attempts is not None else ""
+    wait = f"{event.delay:.1f}" if event.delay >= 0.1 else f"{event.delay:.2f}"
+    return [Line("=", f"{why}; attempt {event.attempt}{of} in {wait} s")]
+
+
 def _opened(event: Opened, room: Room) -> list[Line]:
     return [Line("=", f"{_session(event.session)}{event.peer} connected (here: {event.local})")]
 
@@ -255,6 +263,7 @@ _WORDS: dict[type, Callable[..., list[Line]]] = {
     Call: _call,
     Listening: _listening,
     Attempt: _attempt,
+    Retrying: _retrying,
     Opened: _opened,
     Handshake: _handshake,
     Data: _data,
