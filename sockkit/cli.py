@@ -373,13 +373,14 @@ def _run(command: str, plan: Plan, run: Callable[[Any, Env], Exit]) -> Exit:
     from sockkit.events import Env, Failed
     from sockkit.render import Wish, choose, surroundings
 
+    scans = getattr(plan, "scans", False)
     payload = (command in PAYLOAD or getattr(plan, "mode", "") == "pipe") and getattr(plan, "replay", None) is None
     wish = Wish(
-        command,
+        "connect -z" if scans else command,
         plan.quiet,
         plan.verbose,
         plan.json,
-        payload,
+        payload and not scans,
         getattr(plan, "payload", None),
         getattr(plan, "hex", False),
         getattr(plan, "time", None),

@@ -316,6 +316,8 @@ class Report(NamedTuple):
     sections: tuple[Section, ...]
     matrix: "Matrix | None" = None
     """A whole space: a terminal draws its heat map before the sections."""
+    whole: Section | None = None
+    """A long table of which the sections, which people read, have a part: CSV and the page have all of it."""
 
 
 class Code(NamedTuple):

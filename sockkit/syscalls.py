@@ -460,6 +460,18 @@ def more_descriptors(env: Env) -> None:
         pass
 
 
+def descriptors(env: Env, wanted: int) -> int:
+    """How many descriptors we may have: RLIMIT_NOFILE, getrlimit(2), raised where it is less than ``wanted`` and may be raised."""
+    try:
+        from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit
+    except ImportError:  # Windows, whose select(2) waits for 512 sockets (Python's FD_SETSIZE)
+        return 512
+    if getrlimit(RLIMIT_NOFILE)[0] < wanted:
+        more_descriptors(env)
+    soft = getrlimit(RLIMIT_NOFILE)[0]
+    return LARGEST if soft == RLIM_INFINITY else soft
+
+
 def not_blocking(env: Env, sock: socket.socket) -> None:
     """O_NONBLOCK, by the ioctl that Python uses. Only for sockets that are ours: the flag belongs to the open file, not to the descriptor."""
     if not env.interest & Interest.CALLS:

@@ -29,6 +29,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "rules",
         "semantics",
         "faults",
+        "ports",
         "services",
         "sockopts",
         "spec",
@@ -43,7 +44,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("loop",),
     ("carriers", "rights"),
     ("sessions",),
-    ("calculation", "datagrams", "dial", "replay"),
+    ("calculation", "datagrams", "dial", "replay", "scanning"),
     (
         "commands",
         "commands.again",
@@ -57,7 +58,15 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "commands.space",
         "commands.steps",
     ),
-    ("commands.connect", "commands.inspect", "commands.listing", "commands.other", "commands.serve", "commands.watch"),
+    (
+        "commands.connect",
+        "commands.inspect",
+        "commands.listing",
+        "commands.other",
+        "commands.scan",
+        "commands.serve",
+        "commands.watch",
+    ),
     (
         "render",
         "render.capture",

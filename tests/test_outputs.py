@@ -50,7 +50,10 @@ def test_an_unknown_suffix_lists_those_that_exist(command: str, tmp_path: Path) 
 
 
 def test_a_suffix_of_other_commands_says_so(tmp_path: Path) -> None:
-    assert "-o: .json is for inspect and probe: connect writes" in run("connect", "-o", str(tmp_path / "x.json")).said
+    assert (
+        "-o: .json is for connect -z, inspect and probe: connect writes"
+        in run("connect", "-o", str(tmp_path / "x.json")).said
+    )
 
 
 @pytest.mark.parametrize("plan", [ProbePlan, ConnectPlan])

@@ -32,10 +32,12 @@ from sockkit.resolve import Resolved
 from sockkit.retry import SHORTEST
 from sockkit.semantics import Join, Semantics, semantics
 from sockkit.sessions import Session, Settings
-from sockkit.spec import PORT, SECONDS, Kind, SocketSpec, option
+from sockkit.spec import PORT, SECONDS, Kind, SocketSpec, number, option
 from sockkit.text import quoted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sockkit.commands.again import Again
     from sockkit.faults import Faults
     from sockkit.replay import Replay
@@ -70,6 +72,19 @@ def _limit(text: str) -> float:
     return seconds
 
 
+def _rate(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1e9:
+        raise UsageError(f"{quoted(text)} is no rate: ports a second, such as 100 or 0.5")
+    return value
+
+
+RATE = Kind("N", _rate)
+
+
 class ConnectPlan(EndpointPlan):
     """sockkit connect [OPTIONS] [ADDRESS]
 
@@ -90,7 +105,23 @@ class ConnectPlan(EndpointPlan):
     source: str | None = option("-s", "--source", kind=Kind("ADDR"), group="socket", help="source address")
     source_port: int | None = option("-p", "--source-port", kind=PORT, group="socket", help="source port")
     connect_timeout: float | None = option(
-        "--connect-timeout", kind=SECONDS, group="session", help="seconds for names and all addresses together (10)"
+        "--connect-timeout",
+        kind=SECONDS,
+        group="session",
+        help="seconds for names and all addresses together (10); -z PORTS: for each port (2)",
+    )
+    zero: bool = option(
+        "-z", "--zero", group="session", help="only see who answers: no data. HOST 1-1024 or HOST ssh,80: a report"
+    )
+    random: bool = option("--random", group="session", help="-z PORTS: in a random order, which --seed N repeats")
+    parallel: int | None = option(
+        "--parallel", kind=number("N", 1, 65535), group="session", help="-z PORTS: ask so many at once (256)"
+    )
+    rate: float | None = option(
+        "--rate", kind=RATE, group="session", help="-z PORTS: ask so many a second, at most (no limit)"
+    )
+    tries: int | None = option(
+        "--tries", kind=number("N", 1, 100), group="session", help="-z -u: empty datagrams to each silent port (2)"
     )
     retry: float | None = option(
         "--retry", kind=Kind("N", _attempts), group="session", help="try N times more where no connection comes about"
@@ -115,7 +146,6 @@ class ConnectPlan(EndpointPlan):
         group="session",
         help="when the peer goes, connect again, as long as stdin lasts (for ever, or as --retry or --wait-for say)",
     )
-    zero: bool = option("-z", "--zero", group="session", help="only see whether somebody answers: no data")
     server_name: str | None = option(
         "--server-name", kind=Kind("NAME"), group="tls", help="the name to send and to verify (the HOST of the address)"
     )
@@ -133,6 +163,51 @@ class ConnectPlan(EndpointPlan):
         group="data",
         help="send DATA out of band first (over TCP its last byte is urgent)",
     )
+
+    @property
+    def scans(self) -> bool:
+        """``-z`` of several ports: the answer is a report."""
+        if not self.zero:
+            return False
+        from sockkit import ports
+
+        return ports.is_list(ports.split(self.address)[1])
+
+    def target(self, words: Sequence[str], port: int | None = None) -> addresses.Target:
+        """See ``EndpointPlan``; with ``-z`` a port may be a service's name.
+
+        Raises:
+            UsageError: several ports for one conversation.
+        """
+        try:
+            return super().target(words, port)
+        except UsageError:
+            from sockkit import ports
+
+            typed = ports.split(words)[1]
+            if self.zero and typed and not typed.isdecimal():
+                found = ports.parse(typed, "udp" if self.udp else "tcp")
+                return super().target(ports.numbered(words, found[0]), port)
+            if ports.is_list(typed) or (self.zero and len(words) > 2):
+                text = "a conversation has one port" if not self.zero else "PORTS are one word, with commas"
+                import shlex
+
+                shown = shlex.join([*words[:1], ",".join(words[1:])] if len(words) > 2 else words)
+                raise UsageError(
+                    text, option="PORT", hint=f"to see which ports are open type: sockkit connect -z {shown}"
+                ) from None
+            raise
+
+    def check_scan(self) -> None:
+        """Raises UsageError for options of a scan where there is none."""
+        for given, flag in (
+            (self.random, "--random"),
+            (self.parallel is not None, "--parallel"),
+            (self.rate is not None, "--rate"),
+            (self.tries is not None and not (self.zero and self.udp), "--tries"),
+        ):
+            if given:
+                raise UsageError(f"{flag} is for several ports: -z HOST PORTS, such as 1-1024", option=flag)
 
     def tls_options(self) -> tuple[tuple[bool, str], ...]:
         """See ``EndpointPlan``."""
@@ -200,7 +275,7 @@ class ConnectPlan(EndpointPlan):
         )
 
 
-class _Source(NamedTuple):
+class Source(NamedTuple):
     """Where to come from, as far as that was asked for."""
 
     target: addresses.Target | None
@@ -217,6 +292,25 @@ class _Source(NamedTuple):
         return None
 
 
+def parse_source(plan: ConnectPlan, target: addresses.Target) -> Source:
+    """``-s`` and ``-p``. Raises UsageError."""
+    internet = target.family is None or target.family in syscalls.INTERNET
+    if plan.source_port is not None and not internet:
+        raise UsageError("only IPv4 and IPv6 have a source port", option="-p")
+    if plan.source is None:
+        return Source(None, plan.source_port)
+    if internet and plan.source_port is None:
+        try:
+            found = addresses.parse_target([plan.source], family=target.family, argument="-s")
+        except UsageError:  # without a port, as is usual: any
+            found = addresses.parse_target([plan.source], family=target.family, port=0, argument="-s")
+    else:
+        found = addresses.parse_target([plan.source], family=target.family, port=plan.source_port, argument="-s")
+    if found.address is None:
+        raise UsageError(f"{plan.source!a} is a name: a source is a number, such as 127.0.0.1", option="-s")
+    return Source(found, plan.source_port)
+
+
 def run(plan: ConnectPlan, env: Env) -> Exit:
     """Carry one conversation.
 
@@ -224,6 +318,11 @@ def run(plan: ConnectPlan, env: Env) -> Exit:
         UsageError: what the options or the address ask for cannot be.
         Signalled, OutputGone: how the process is to end.
     """
+    if plan.scans:
+        from sockkit.commands import scan
+
+        return scan.run(plan, env)
+    plan.check_scan()
     settings = plan.session_settings(plan.oob)
     if plan.zero and plan.replay is not None:
         raise UsageError("-z sends nothing: leave --replay out", option="-z")
@@ -248,6 +347,11 @@ def run(plan: ConnectPlan, env: Env) -> Exit:
 
         code.tell(env, "connect", code.connect(plan))
         return Exit.OK
+    if plan.zero and not means.connections:
+        from sockkit.commands import scan
+
+        if scan.is_udp(spec):
+            return scan.one(plan, env, target, spec)
     call = _Call(plan, env, settings, target, type, means)
     call.replay = plan.played(stream=not means.boundaries)
     return call.to(target)
@@ -287,7 +391,7 @@ class _Call:
         self.timeout = CONNECT_TIMEOUT if wait is None else wait
         if self.timeout == 0:
             raise UsageError("a timeout of 0 seconds allows no connection: give more", option="--connect-timeout")
-        self.source = _Source(None, plan.source_port)
+        self.source = Source(None, plan.source_port)
         self.path: OwnPath | None = None
         self.peer: object = None
         self.others = ""
@@ -295,7 +399,7 @@ class _Call:
 
     def to(self, target: addresses.Target) -> Exit:
         """Resolve, connect, converse; and again, if that was asked for."""
-        self.source = self._parse_source(target)
+        self.source = parse_source(self.plan, target)
         with Loop(self.env) as loop:
             if self.again is None:
                 return self.once(loop, target)
@@ -380,24 +484,6 @@ class _Call:
         finally:
             if blocking:
                 syscalls.blocking(self.env, sock)
-
-    def _parse_source(self, target: addresses.Target) -> _Source:
-        plan = self.plan
-        internet = target.family is None or target.family in syscalls.INTERNET
-        if plan.source_port is not None and not internet:
-            raise UsageError("only IPv4 and IPv6 have a source port", option="-p")
-        if plan.source is None:
-            return _Source(None, plan.source_port)
-        if internet and plan.source_port is None:
-            try:
-                found = addresses.parse_target([plan.source], family=target.family, argument="-s")
-            except UsageError:  # without a port, as is usual: any
-                found = addresses.parse_target([plan.source], family=target.family, port=0, argument="-s")
-        else:
-            found = addresses.parse_target([plan.source], family=target.family, port=plan.source_port, argument="-s")
-        if found.address is None:
-            raise UsageError(f"{plan.source!a} is a name: a source is a number, such as 127.0.0.1", option="-s")
-        return _Source(found, plan.source_port)
 
     # ---- connecting
 
@@ -547,6 +633,11 @@ class _Call:
         peer = self._peer_text(sock)
         self.sessions += 1
         if plan.zero:
+            if means.connections and own and peer == local_text(env, sock):
+                syscalls.close(env, sock)
+                text = "it connected to itself, by an ephemeral port that is the one asked: nobody listens there"
+                env.observer(Note(env.clock(), self.sessions, Level.WARNING, text))
+                return Exit.FAILED
             env.observer(Opened(env.clock(), self.sessions, peer, local_text(env, sock), sock.family, self.type))
             if not means.connections:
                 text = "a datagram socket connects without asking the peer: -z says nothing about it"

@@ -19,7 +19,8 @@ from sockkit.events import Call, Data, Event, Failed, Interest, Report
 from sockkit.render import WHOLE, Chosen, Wish
 from sockkit.text import escape, quoted
 
-REPORTS = ("probe", "inspect")
+REPORTS = ("probe", "inspect", "connect -z")
+"""… the last of them where it is asked of several ports: then its answer is a report."""
 CONVERSATIONS = ("serve", "connect")
 
 
@@ -95,7 +96,9 @@ def format_of(path: str, command: str) -> Format:
     known = f"{command} writes {' '.join(row.suffix for row in formats(command))}"
     others = sorted({other for row in FORMATS if row.suffix == suffix for other in row.commands})
     if others:
-        text = f"{suffix} is for {' and '.join(others)}: {known}"
+        text = (
+            f"{suffix} is for {' and '.join([', '.join(others[:-1]), others[-1]] if others[:-1] else others)}: {known}"
+        )
     else:
         text = (
             f"the suffix decides what is written, and {quoted(os.path.basename(path))} has none that is known: {known}"

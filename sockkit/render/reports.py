@@ -40,7 +40,7 @@ def html(report: Report) -> bytes:
         "about": about(report),
         "complete": report.data.get("complete") is not False,
         "looks": LOOKS,
-        "sections": report.sections,
+        "sections": report.sections if report.whole is None else (*report.sections[-1:], report.whole),
     }
     if report.matrix is None:
         text = page("report.html", **about_it)

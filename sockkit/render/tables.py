@@ -26,7 +26,7 @@ def csv(report: Report) -> bytes:
     """
     text = io.StringIO()
     out = writer.writer(text)
-    tables = [section for section in report.sections if section.header]
+    tables = [section for section in report.sections if section.header] if report.whole is None else [report.whole]
     if report.matrix is not None:
         out.writerow(CELL_FIELDS)
         out.writerows(cells(report.matrix))
