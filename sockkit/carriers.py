@@ -892,15 +892,22 @@ class Cutter:
         partial: the beginning of a message.
     """
 
-    def __init__(self, size: int | None = None) -> None:
+    def __init__(self, size: int | None = None, ending: bytes = b"") -> None:
+        """
+        Args:
+            ending: what a line has in place of its newline; a CR before that is part of it.
+        """
         self.partial = b""
         self._size = size
+        self._ending = ending
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The messages that are whole now."""
         data = self.partial + chunk
         if self._size is None:
             *whole, self.partial = data.split(b"\n")
+            if self._ending:
+                whole = [line.removesuffix(b"\r") + self._ending for line in whole]
             if len(self.partial) > BUFFER_SIZE:  # no message is that long: the kernel will say so
                 whole.append(self.partial)
                 self.partial = b""
@@ -1052,7 +1059,7 @@ def to_crlf() -> Transform:
         result = data.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
         if last == b"\r" and head == b"\n":
             result = result[1:]
-        last = data[-1:]
+        last = data[-1:] or last
         return result
 
     return transform

@@ -42,8 +42,8 @@ FOREIGN = {
     "--sh-exec": "sockkit runs no programs: pipe stdin and stdout instead",
     "-i": "not here; --idle-timeout S ends a silent conversation",
     "-W": "not here; --idle-timeout S ends a silent conversation",
-    "-d": "not here; `< /dev/null` gives no input",
-    "-t": "not here: sockkit does not answer telnet negotiation",
+    "-d": "it is --recv-only here",
+    "-t": "it is --telnet here",
     "-X": "sockkit knows no proxies",
     "--append-output": "not here; -o FILE records, and `>> FILE` keeps what is received",
     "-T": "not here; --set IP_TOS=N sets the type of service",
@@ -60,10 +60,8 @@ FOREIGN = {
     "--vsock": "not here; --family VSOCK makes one: sockkit connect --family VSOCK CID:PORT",
     "--unixsock": "not here; -U makes a Unix socket",
     "--nodns": "not here; -n asks no name server",
-    "--delay": "not here, and nothing does the like",
+    "--delay": "it is --line-delay here, a pause after each line",
     "-Z": "not here, and nothing does the like",
-    "--send-only": "not here; `> /dev/null` drops what is received",
-    "--recv-only": "not here; `< /dev/null` gives no input",
 }
 """Flags that other netcats have and sockkit has not, with the sockkit way. ``-l`` becomes a command to type."""
 

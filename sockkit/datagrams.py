@@ -271,7 +271,7 @@ class Datagrams:
             piece = (self._beside.piece if self._beside is not None else None) or size
             for start in range(0, size, piece or 1) if size else (0,):  # what the kernel joined goes back as it came
                 self._answer(buffer[start : min(start + piece, size)], peer)
-        elif self.mode == "pipe":
+        elif self.mode == "pipe" and self.sink is not None:
             self._write_out(bytes(buffer[:size]))
         if self._first_ends and not self._queue:
             self.on_end()
@@ -495,7 +495,19 @@ class Datagrams:
 
     def _close(self, peer: Peer) -> None:
         now = self.env.clock()
-        self.env.observer(Closed(now, peer.number, peer.text, peer.sent, peer.received, now - peer.opened, None, None))
+        self.env.observer(
+            Closed(
+                now,
+                peer.number,
+                peer.text,
+                peer.sent,
+                peer.received,
+                now - peer.opened,
+                None,
+                None,
+                self.settings.send_only,
+            )
+        )
 
     def close(self) -> None:
         """Say the sum of each peer. The socket is the caller's."""

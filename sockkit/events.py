@@ -171,6 +171,22 @@ class Urgent(NamedTuple):
     payload: bytes
 
 
+class Negotiated(NamedTuple):
+    """A command of telnet (RFC 854), which is no part of the byte stream and not counted in any offset."""
+
+    time: float
+    session: int
+    direction: Direction
+    command: str
+    """``DO``, ``WONT``, ``SB``, ``AYT`` … A number where it has no name."""
+    option: str | None
+    """``ECHO (RFC 857)``; None for a command that is about none."""
+    data: str | None
+    """The first bytes of a subnegotiation in hex; None for other commands."""
+    size: int
+    """Bytes of the whole subnegotiation."""
+
+
 class Descriptor(NamedTuple):
     """A descriptor travelled with the data (SCM_RIGHTS)."""
 
@@ -227,6 +243,8 @@ class Closed(NamedTuple):
     """Who ended first; None where nobody did (datagrams, a signal)."""
     error: str | None
     """Why, if not in order: ``Connection reset by peer [ECONNRESET 104]``."""
+    ignored: bool = False
+    """What was received was to go nowhere (``--send-only``)."""
 
 
 class Failed(NamedTuple):
@@ -364,6 +382,7 @@ Event = (
     | Descriptor
     | Opened
     | Handshake
+    | Negotiated
     | Data
     | Urgent
     | Ended

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from sockkit.carriers import AnyCarrier, Transform
     from sockkit.decoders import Decoder
     from sockkit.faults import Faults
+    from sockkit.nvt import Nvt
     from sockkit.rights import Rights
     from sockkit.tls import Credentials
 
@@ -89,6 +90,8 @@ class Settings(NamedTuple):
         faults: how to misbehave on purpose.
         copy: every byte goes through a buffer of ours, also where the kernel could move it.
         reconnect: when the peer is gone, what it did not take is for the next connection.
+        send_only: what is received goes nowhere, and once the peer's kernel has all that was to be sent, it is over.
+        telnet: what is negotiated is refused and taken out (RFC 854).
     """
 
     half_close: bool = True
@@ -104,6 +107,8 @@ class Settings(NamedTuple):
     handshake_timeout: float = HANDSHAKE_TIMEOUT
     asked: bool = False
     copy: bool = False
+    send_only: bool = False
+    telnet: bool = False
     send_fds: tuple[int, ...] = ()
     recv_fds: bool = False
     faults: Faults | None = None
@@ -137,6 +142,9 @@ class Session:
     _escaper: TerminalEscaper | None = None
     _echo: Handler | None = None
     _secured: Secured | None = None
+    _nvt: Nvt | None = None
+    _between: Secured | Nvt | None = None
+    """What the carriers read from and write to instead of the socket, and that may itself have something to send."""
     _gate: Gate | Scatter | None = None
     _onward: Gate | None = None
     _deaf = False
@@ -203,7 +211,7 @@ class Session:
         self._opened = self.env.clock()
         if credentials is not None:
             receive, send = syscalls.receiver(self.env, sock), syscalls.sender(self.env, sock)
-            self._secured = Secured(credentials.machine(), receive, send, shared.room)
+            self._secured = self._between = Secured(credentials.machine(), receive, send, shared.room)
         if not connected:
             self._dropped_before = syscalls.datagrams_dropped(self.env, sock) or 0
         self._handler: Handler = self.on_socket
@@ -219,6 +227,11 @@ class Session:
         else:
             read = syscalls.message_receiver(env, sock) if messages else syscalls.receiver(env, sock)
             send = syscalls.sender(env, sock, self.destination)
+        if settings.telnet:
+            from sockkit.nvt import Nvt
+
+            self._nvt = self._between = Nvt(env, self.number, read, send, self._secured)
+            read, send = self._nvt.read, self._nvt.write
         beside = None
         if messages and syscalls.has_beside(env, sock, settings.asked):
             beside = syscalls.Beside(env, sock, lambda text: self._note(Level.INFO, text))
@@ -281,7 +294,7 @@ class Session:
         for carrier in (inbound, outbound):
             if isinstance(carrier, Carrier):
                 carrier.bulk_from = self._bulk_from(carrier)
-        bare = not observed and self._secured is None and self._rights is None and settings.faults is None
+        bare = not observed and self._between is None and self._rights is None and settings.faults is None
         if echo and bare and isinstance(inbound, Carrier) and sock.gettimeout() == 0:
             self._handler = self._echo = carriers.echo(inbound, sock, self.on_socket)
         self.inbound, self.outbound = inbound, outbound
@@ -344,7 +357,7 @@ class Session:
 
     def _bulk_from(self, carrier: Carrier) -> int | None:
         """From which byte on the kernel may move a large flow unseen; None: never."""
-        special = self._secured is not None or self._rights is not None
+        special = self._between is not None or self._rights is not None
         if not syscalls.SPLICE or self.settings.copy or special:
             return None
         if carrier.transform is not None or carrier.gate is not None:
@@ -470,13 +483,14 @@ class Session:
 
     def update(self) -> None:
         """Watch what the relay wants watched; end when it wants nothing any more."""
-        secured = self._secured
-        while secured is not None and secured.more and self.inbound.hungry and not self.closed:
+        between = self._between
+        while between is not None and between.more and self.inbound.hungry and not self.closed:
             self.inbound.fill()
         if self.closed:
             return
         relay = self.relay
-        if relay.shutdown_due():
+        owing = between is not None and between.wants_output
+        if not owing and relay.shutdown_due():
             self._shutdown()
             if self.closed:
                 return
@@ -484,14 +498,14 @@ class Session:
         if lane.state is State.FINISHED and not lane.shut and self.sink is not None and self.sink.finish is not None:
             lane.shut = True
             self.sink.finish()
-        if relay.finished and (secured is None or not secured.wants_output):
+        if relay.finished and (between is None or not between.wants_output):
             self._finish()
             return
         loop, inbound, outbound = self.loop, self.inbound, self.outbound
         hungry = inbound.hungry and not self._deaf
         mask = READ | URGENT if hungry and self.connected else READ if hungry else 0
         sending = outbound or inbound
-        if (sending.waiting and sending.lane.sink is Side.REMOTE) or (secured is not None and secured.wants_output):
+        if (sending.waiting and sending.lane.sink is Side.REMOTE) or (between is not None and between.wants_output):
             mask |= WRITE
         if mask or not self._hangup:
             if mask != self._mask:
@@ -517,7 +531,7 @@ class Session:
     def on_socket(self, mask: int) -> None:
         """The socket is ready."""
         if mask == READ and self.inbound.fill():
-            if self._reply is not None or self._grace is not None or self._secured is not None:
+            if self._reply is not None or self._grace is not None or self._between is not None:
                 self.update()
             return
         if mask & URGENT:
@@ -530,17 +544,17 @@ class Session:
             return
         if mask & (WRITE | HANGUP | ERROR):
             outbound = self.outbound or self.inbound
-            if self._secured is not None:
-                self._flush_records(self._secured, outbound)
+            if self._between is not None:
+                self._flush(self._between, outbound)
             if outbound.lane.sink is Side.REMOTE and outbound.waiting:
                 outbound.drain()
         if mask & (HANGUP | ERROR) and not self.closed and not self.inbound.hungry:
             self._on_hangup()
         self.update()
 
-    def _flush_records(self, secured: Secured, carrier: AnyCarrier) -> None:
+    def _flush(self, between: Secured | Nvt, carrier: AnyCarrier) -> None:
         try:
-            secured.flush()
+            between.flush()
         except OSError as error:
             self.sink_failed(carrier, error)
 
@@ -609,6 +623,8 @@ class Session:
                 self._await_input(lane)
         if side is Side.LOCAL and not self.half_close:
             self._await_reply()
+        elif side is Side.LOCAL and self.settings.send_only:
+            self._until_taken()
 
     def _flush_escaper(self, carrier: AnyCarrier) -> None:
         """Half a character at the end, however it ended, is shown as the bytes that it is."""
@@ -631,6 +647,8 @@ class Session:
     def _shutdown(self) -> None:
         if not self.half_close:
             return
+        if self._nvt is not None:
+            self._nvt.over = True
         if self._secured is not None:
             self._end_records(self._secured)
             return
@@ -697,6 +715,22 @@ class Session:
             self.update()
 
         self._reply = Silence(self.loop, wait, lambda: lane.received, over)
+
+    def _until_taken(self) -> None:
+        """Our input was all that mattered: once the peer's kernel has all of it, it is over.
+
+        Until then what comes is still read: a peer that can write no more might read no more either.
+        """
+        lane, between = self.relay.outbound, self._between
+        if lane is None or self.closed:
+            return
+        owing = between is not None and between.wants_output
+        if lane.over and not owing and not syscalls.send_queue(self.env, self.sock):
+            self.relay.inbound.end()
+            self.update()
+            return
+        self._pause = min(self._pause * 2, 0.05)
+        self._grace = self.loop.later(self._pause, self._until_taken)
 
     def source_failed(self, carrier: AnyCarrier, error: OSError) -> None:
         """Reading was refused: the connection is gone, or our input cannot be read."""
@@ -874,7 +908,8 @@ class Session:
         now = self.env.clock()
         first = self.relay.first
         text = describe(self.error) if self.error is not None else None
-        self.env.observer(Closed(now, self.number, self.peer, sent, received, now - self._opened, first, text))
+        ignored = self.settings.send_only
+        self.env.observer(Closed(now, self.number, self.peer, sent, received, now - self._opened, first, text, ignored))
         self.on_close(self)
 
     def _end_faults(self, faults: Faults) -> None:
@@ -967,7 +1002,9 @@ def cutting(settings: Settings) -> tuple[int, Cutter | None]:
     """How messages are made of our input: how much is read at once, and what cuts it; None: each read is a message."""
     size = settings.message // 2 if settings.crlf else settings.message  # each byte may become two
     if settings.lines or settings.exact:
-        return MESSAGE_SIZE, Cutter(None if settings.lines else size)
+        return MESSAGE_SIZE, Cutter(
+            None if settings.lines else size, b"\r\n" if settings.lines and settings.crlf else b""
+        )
     return size, None
 
 

@@ -7,10 +7,12 @@ O_NONBLOCK belongs to the open file and so also to the shell that lent it; a pip
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import stat
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ class LocalEnd(NamedTuple):
         name: how it is called where it fails.
         finish: tells it that no more will be written; None where an end is not passed on (stdout).
         last: when it has ended as a source, the conversation is over.
+        closing: gives back more than a descriptor.
     """
 
     fd: int
@@ -45,10 +48,13 @@ class LocalEnd(NamedTuple):
     name: str = ""
     finish: Callable[[], None] | None = None
     last: bool = False
+    closing: Callable[[], None] | None = None
 
     def close(self) -> None:
         """Give back what was opened; the descriptor that was lent stays open."""
-        if self.opened is not None:
+        if self.closing is not None:
+            self.closing()
+        elif self.opened is not None:
             os.close(self.opened)
 
 
@@ -98,6 +104,40 @@ def open_input(env: Env) -> LocalEnd:
     fd = env.stdin
     read = syscalls.file_reader(env, fd)
     return LocalEnd(fd, read, None, os.isatty(fd), not waited_for(fd), stat.S_ISSOCK(os.fstat(fd).st_mode), None)
+
+
+def open_file(env: Env, path: str) -> LocalEnd:
+    """A file to be sent. It may be one that is waited for: /dev/tty, a named pipe.
+
+    Raises:
+        OSError: it cannot be opened, or is a directory.
+    """
+    from sockkit import syscalls
+
+    fd = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))
+    if stat.S_ISDIR(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    read = syscalls.file_reader(env, fd)
+    return LocalEnd(fd, read, None, os.isatty(fd), not waited_for(fd), False, fd, path)
+
+
+def open_text(texts: Sequence[bytes]) -> LocalEnd:
+    """Texts to be sent, one after the other: each read gives one, or as much of it as there is room for."""
+    waiting = deque(texts)
+
+    def read(buffer: memoryview) -> int:
+        if not waiting:
+            return 0
+        text = waiting.popleft()
+        size = min(len(text), len(buffer))
+        buffer[:size] = text[:size]
+        if size < len(text):
+            waiting.appendleft(text[size:])
+        return size
+
+    fd = os.open(os.devnull, os.O_RDONLY)  # what is always ready
+    return LocalEnd(fd, read, None, False, True, False, fd, "the text of --send")
 
 
 def open_output(env: Env) -> LocalEnd:

@@ -33,6 +33,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "services",
         "sockopts",
         "spec",
+        "telnet",
         "tls",
     ),
     ("matrix",),
@@ -42,7 +43,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("procfs",),
     ("machine",),
     ("loop",),
-    ("carriers", "rights"),
+    ("carriers", "nvt", "pace", "rights"),
     ("sessions",),
     ("calculation", "datagrams", "dial", "replay", "scanning"),
     (

@@ -139,7 +139,7 @@ def missing(plan: Plan, known: Iterable[str]) -> list[str]:
     handled = ALWAYS | {"family", "type", "proto", "fileno"} | set(known)
     rows = [row for row in options(type(plan)) if row.field not in handled and getattr(plan, row.field) != row.default]
     for row in rows:
-        if row.group in NEVER_DROPPED:
+        if row.group in NEVER_DROPPED or row.field == "telnet":
             raise UsageError(
                 f"it is not known to --code, which would do without: leave {row.names[-1]} out", option="--code"
             )
@@ -305,18 +305,44 @@ AFTER = ("BEFORE_CONNECT", "ANY")
 def _converse(plan: EndpointPlan, *, messages: bool) -> tuple[list[str], list[str], list[str]]:
     """stdin to the socket, the socket to stdout: (imports, a function, calls)."""
     imports = ["sys", "threading"]
+    what, file = "stdin", "sys.stdin.buffer"
+    if plan.file is not None:
+        what, file = "A file", f'open({literal(plan.file)}, "rb")'
+    send = f"sock.{'send' if messages else 'sendall'}"
     crlf = '.replace(b"\\n", b"\\r\\n")' if plan.crlf else ""
-    if plan.lines:
-        source, send = "for line in sys.stdin.buffer:", 'sock.send(line.removesuffix(b"\\n"))'
+    if plan.texts:
+        what = "What is to be said"
+        pieces = plan.texts
+        if plan.lines:
+            pieces = tuple(b"".join(pieces).removesuffix(b"\n").split(b"\n"))
+        body = [f"for data in {literal(pieces)}:", f"    {send}(data{crlf})"]
+    elif plan.lines:
+        body = [f"for line in {file}:", '    sock.send(line.removesuffix(b"\\n"))']
+    elif plan.line_delay:
+        body = [f"for line in {file}:", f"    {send}(line{crlf})"]
     else:
-        source = f"while data := sys.stdin.buffer.read1({SIZE if not messages else 65507}):"
-        send = f"sock.{'send' if messages else 'sendall'}(data{crlf})"
+        read = f"file.read({SIZE})" if plan.file is not None else f"{file}.read1({SIZE if not messages else 65507})"
+        body = [f"while data := {read}:", f"    {send}(data{crlf})"]
+        if plan.file is not None:
+            body = [f"with {file} as file:", *(f"    {line}" for line in body)]
+    if plan.line_delay:
+        imports.append("time")
+        body.append(f"    time.sleep({plan.line_delay:g})")
     forward = [
         "def forward():",
-        '    """stdin to the socket' + ('; its end too."""' if not (messages or plan.no_shutdown) else '."""'),
-        f"    {source}",
-        f"        {send}",
+        f'    """{what} to the socket' + ('; its end too."""' if not (messages or plan.no_shutdown) else '."""'),
+        *(f"    {line}" for line in body),
     ]
+    if plan.recv_only:
+        receive = [
+            "while data := sock.recv(65536):",
+            "    sys.stdout.buffer.write(data)",
+            "    sys.stdout.buffer.flush()",
+        ]
+        return ["sys"], [], receive
+    if plan.send_only:
+        end = [] if messages or plan.no_shutdown else ["    sock.shutdown(socket.SHUT_WR)"]
+        return [name for name in imports if name != "threading"], [*forward, *end], ["forward()"]
     if messages:
         forward.append("    ended.set()")
         imports.append("select")
@@ -356,6 +382,11 @@ CONVERSATION = (
     "lines",
     "crlf",
     "raw",
+    "texts",
+    "file",
+    "send_only",
+    "recv_only",
+    "line_delay",
 )
 
 

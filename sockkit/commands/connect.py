@@ -324,9 +324,10 @@ def run(plan: ConnectPlan, env: Env) -> Exit:
         return scan.run(plan, env)
     plan.check_scan()
     settings = plan.session_settings(plan.oob)
-    if plan.zero and plan.replay is not None:
-        raise UsageError("-z sends nothing: leave --replay out", option="-z")
     plan.check_again()
+    for given, flag in ((plan.replay is not None, "--replay"), *plan.text_options(), (plan.telnet, "--telnet")):
+        if plan.zero and given:
+            raise UsageError(f"-z sends nothing: leave {flag} out", option="-z")
     if plan.fileno is not None and not plan.code:
         return _Call(plan, env, settings, None).over_descriptor(plan.fileno)
     target = plan.target(plan.address)
@@ -394,6 +395,7 @@ class _Call:
         self.source = Source(None, plan.source_port)
         self.path: OwnPath | None = None
         self.peer: object = None
+        self.ends: tuple[stdio.LocalEnd | None, stdio.LocalEnd | None] | None = None
         self.others = ""
         """What is said of the addresses that a datagram socket leaves out."""
 
@@ -401,9 +403,12 @@ class _Call:
         """Resolve, connect, converse; and again, if that was asked for."""
         self.source = parse_source(self.plan, target)
         with Loop(self.env) as loop:
-            if self.again is None:
-                return self.once(loop, target)
-            return self.again.run(loop, self, target)
+            try:
+                if self.plan.own_source:
+                    self._local_ends(loop)  # nobody is called for a file that is not there
+                return self.once(loop, target) if self.again is None else self.again.run(loop, self, target)
+            finally:
+                self._close_ends()
 
     def once(self, loop: Loop, target: addresses.Target) -> Exit:
         """One attempt, and the conversation that it leads to."""
@@ -456,8 +461,20 @@ class _Call:
                 apply_settings(env, sock, self.options, "CONNECTED")
                 return self._converse(loop, sock, own=False)
             finally:
+                self._close_ends()
                 if sock.fileno() != -1:
                     sock.detach()
+
+    def _local_ends(self, loop: Loop) -> tuple[stdio.LocalEnd | None, stdio.LocalEnd | None]:
+        """Where what is sent comes from, and where what is received goes to."""
+        if self.ends is None and not self.plan.zero and self.replay is None:
+            self.ends = self.plan.open_source(self.env, loop), self.plan.open_sink(self.env)
+        return self.ends or (None, None)
+
+    def _close_ends(self) -> None:
+        for end in self.ends or ():
+            if end is not None:
+                end.close()
 
     def _peer_text(self, sock: socket.socket) -> str:
         # A peer that has reset the connection by now is not known to getpeername(2) any more.
@@ -599,11 +616,12 @@ class _Call:
         peer = addresses.format_address(sock.family, self.peer)
         try:
             worker, _ = syscalls.accept(env, sock)
-            source, sink = stdio.open_input(env), stdio.open_output(env)
         except OSError as error:
             raise SystemRefusal(f"use {peer}", error) from error
         finally:
             syscalls.close(env, sock)
+        source, sink = self._local_ends(loop)
+        assert source is not None and sink is not None
         calculation = Calculation(loop, worker, source, peer=peer, on_end=loop.stop)
         calculation.start()
         loop.run()
@@ -612,7 +630,6 @@ class _Call:
         if not calculation.failed:
             shown = sink.terminal and not self.settings.raw
             self._write(loop, sink, memoryview(calculation.shown() if shown else calculation.result))
-        sink.close()
         return Exit.FAILED if calculation.failed else Exit.OK
 
     def _write(self, loop: Loop, sink: stdio.LocalEnd, data: memoryview) -> None:
@@ -646,16 +663,15 @@ class _Call:
                 syscalls.close(env, sock)
             return Exit.OK
         player = None
+        source: stdio.LocalEnd | None
+        sink: stdio.LocalEnd | None
         if self.replay is not None:
             from sockkit.replay import UNTIL_SAID, Player
 
             player = Player(loop, self.replay, client=True, patience=settings.reply_wait)
             source, sink, settings = player.source, player.sink, settings._replace(copy=True, after_end=UNTIL_SAID)
         else:
-            try:
-                source, sink = stdio.open_input(env), stdio.open_output(env)
-            except OSError as error:
-                raise SystemRefusal("open stdin or stdout", error) from error
+            source, sink = self._local_ends(loop)
         if plan.insecure:
             text = "the peer is not verified (--insecure): anybody may be at the other end"
             env.observer(Note(env.clock(), self.sessions, Level.WARNING, text))
@@ -664,7 +680,7 @@ class _Call:
             loop,
             self.sessions,
             sock,
-            Relay.duplex(CAPACITY, half_close=settings.half_close),
+            Relay.discard(CAPACITY) if source is None else Relay.duplex(CAPACITY, half_close=settings.half_close),
             shared,
             settings,
             kind=(int(sock.family), self.type),
@@ -690,7 +706,6 @@ class _Call:
         finally:
             session.close()
             shared.close()
-            sink.close()
             if player is not None:
                 player.close()
         if loop.signal is not None:

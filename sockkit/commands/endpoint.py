@@ -9,20 +9,22 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from sockkit import names, syscalls
+from sockkit import names, stdio, syscalls
 from sockkit.addresses import Target, format_address, parse_target
 from sockkit.errors import Signalled, SystemRefusal, UsageError, errno_name
 from sockkit.events import Call, Env, Interest, Level, Note
 from sockkit.loop import READ, Loop
 from sockkit.resolve import Resolution, Resolved
-from sockkit.semantics import RAW, Semantics
+from sockkit.semantics import RAW, Join, Semantics
 from sockkit.sessions import AFTER_END, HANDSHAKE_TIMEOUT, REPLY_WAIT, Settings
 from sockkit.spec import FAULT, SECONDS, Kind, Plan, SocketSpec, choice, number, option
+from sockkit.text import escape, quoted, unescape
 
 if TYPE_CHECKING:
     from sockkit.commands.options import Setting
     from sockkit.faults import Faults
     from sockkit.replay import Replay
+    from sockkit.stdio import LocalEnd
 
 AF_UNIX: int | None = getattr(socket, "AF_UNIX", None)
 LINUX = sys.platform == "linux"
@@ -35,6 +37,17 @@ def _oob(text: str) -> bytes:
     if not data:
         raise UsageError("out-of-band data must not be empty: one character is the usual choice")
     return data
+
+
+def _text(text: str) -> bytes:
+    """What ``--send`` takes: escapes as the story writes them."""
+    if not text:
+        raise UsageError("there must be something to send: an empty datagram is a line of --lines")
+    try:
+        return unescape(text).encode("utf-8", "surrogateescape")
+    except ValueError as error:
+        hint = r"\n, \r, \t, \\, \xHH for a byte, \uHHHH for a character"
+        raise UsageError(f"{quoted(text)} has a backslash that begins no escape", hint=hint) from error
 
 
 class Group(NamedTuple):
@@ -108,6 +121,20 @@ class EndpointPlan(Plan):
         help="messages: cut stdin into pieces of N bytes (each read is one; CAN: 16)",
     )
     crlf: bool = option("-C", "--crlf", group="data", help="send LF as CRLF")
+    texts: tuple[bytes, ...] = option(
+        "--send",
+        kind=Kind("TEXT", _text),
+        group="data",
+        multiple=True,
+        help=r"send TEXT instead of stdin, with \n \r \t \\ \xHH as in the story; repeatable",
+    )
+    file: str | None = option("--file", kind=Kind("FILE"), group="data", help="send a file instead of stdin")
+    send_only: bool = option("--send-only", group="data", help="ignore what is received, end when all is sent")
+    recv_only: bool = option("--recv-only", group="data", help="send nothing and leave stdin alone")
+    line_delay: float | None = option(
+        "--line-delay", kind=SECONDS, group="data", help="pause S seconds after each line that is sent"
+    )
+    telnet: bool = option("--telnet", group="data", help="speak telnet: refuse what is negotiated, take it out")
     raw: bool = option("--raw", group="data", help="do not escape control bytes of the peer on a terminal")
     copy: bool = option(
         "--copy", group="data", help="copy each byte through sockkit, also where the kernel could move it by itself"
@@ -246,6 +273,100 @@ class EndpointPlan(Plan):
                 raise UsageError(f"a stream keeps no boundaries: {flag} is for datagrams (-u)", option=flag)
         if self.lines and self.message_size is not None:
             raise UsageError("lines are the messages, or pieces of one size: give one", option="--message-size")
+        self._check_text(means)
+
+    def text_options(self) -> tuple[tuple[bool, str], ...]:
+        """(given, flag) of the options about what is sent from here, and about what is received here."""
+        return (
+            (bool(self.texts), "--send"),
+            (self.file is not None, "--file"),
+            (self.send_only, "--send-only"),
+            (self.recv_only, "--recv-only"),
+            (self.line_delay is not None, "--line-delay"),
+        )
+
+    @property
+    def own_source(self) -> bool:
+        """What is sent is in the options, not on stdin."""
+        return bool(self.texts) or self.file is not None
+
+    def _check_text(self, means: Semantics) -> None:
+        """Raises UsageError for options of text that contradict each other, or mean nothing on such a socket."""
+        sources = [
+            (flag, what)
+            for given, flag, what in (
+                (bool(self.texts), "--send", "sends a text"),
+                (self.file is not None, "--file", "sends a file"),
+                (self.recv_only, "--recv-only", "sends nothing"),
+            )
+            if given
+        ]
+        if len(sources) > 1:
+            (one, does), (other, too) = sources[:2]
+            raise UsageError(f"{one} {does}, {other} {too}: give one", option=other)
+        if self.recv_only:
+            for given, flag in (
+                (self.send_only, "--send-only"),
+                (self.line_delay is not None, "--line-delay"),
+                (self.crlf, "-C"),
+                (self.telnet, "--telnet"),  # a refusal is an answer
+                (self.lines, "--lines"),
+            ):
+                if given:
+                    raise UsageError(f"--recv-only sends nothing: leave {flag} out", option=flag)
+        if means.join & Join.ACCEPT:
+            for given, flag in ((self.recv_only, "--recv-only"), (self.send_only, "--send-only")):
+                if given:
+                    raise UsageError(f"a calculation has an input and a result: leave {flag} out", option=flag)
+        if self.telnet:
+            if means.boundaries or not means.connections:
+                raise UsageError("telnet needs a stream: leave -u, --type or --telnet out", option="--telnet")
+            for given, flag in ((bool(self.send_fds), "--send-fd"), (self.recv_fds, "--recv-fd")):
+                if given:
+                    raise UsageError(f"telnet has no place for descriptors: leave {flag} out", option="--telnet")
+        idle = self.wait if self.idle_timeout is None else self.idle_timeout
+        if self.line_delay is not None and idle is not None and idle <= self.line_delay:
+            text = f"nothing moves for {self.line_delay:g} s between two lines, and {idle:g} s end it as idle"
+            raise UsageError(text, option="--line-delay")
+
+    def open_source(self, env: Env, loop: Loop) -> LocalEnd | None:
+        """What is sent: stdin, ``--file`` or the texts of ``--send``, line by line if asked; None: nothing is.
+
+        Raises:
+            SystemRefusal: it cannot be read.
+        """
+        if self.recv_only:
+            return None
+        try:
+            if self.texts:
+                source = stdio.open_text(self.texts)
+            elif self.file is not None:
+                with loop.interruptible():  # a named pipe waits for its writer
+                    source = stdio.open_file(env, self.file)
+            else:
+                source = stdio.open_input(env)
+        except OSError as error:
+            if loop.signal is not None:
+                raise Signalled(loop.signal) from error
+            raise SystemRefusal(f"open {escape(self.file) if self.file else 'stdin'}", error) from error
+        if self.line_delay:
+            from sockkit.pace import Pace
+
+            return Pace(loop, source, self.line_delay, pieces=bool(self.texts)).end
+        return source
+
+    def open_sink(self, env: Env) -> LocalEnd | None:
+        """Where to what is received goes: stdout; None: nowhere.
+
+        Raises:
+            SystemRefusal: it cannot be written to.
+        """
+        if self.send_only:
+            return None
+        try:
+            return stdio.open_output(env)
+        except OSError as error:
+            raise SystemRefusal("open stdout", error) from error
 
     def portless(self) -> bool:
         """Whether what is asked for has no ports: a raw socket, or the datagrams of ping and L2TP."""
@@ -307,13 +428,15 @@ class EndpointPlan(Plan):
         return Settings(
             half_close=not self.no_shutdown,
             idle_timeout=idle,
-            reply_wait=self.reply_wait,
-            after_end=self.after_end,
+            reply_wait=0.0 if self.send_only else self.reply_wait,
+            after_end=self.after_end + (self.line_delay or 0.0),
             lines=self.lines,
             raw=self.raw,
             crlf=self.crlf,
             oob=oob,
-            copy=self.copy,
+            copy=self.copy or bool(self.line_delay),
+            send_only=self.send_only,
+            telnet=self.telnet,
             send_fds=self.send_fds,
             recv_fds=self.recv_fds,
             faults=self.faults(),
@@ -404,7 +527,7 @@ class EndpointPlan(Plan):
                 if given:
                     raise UsageError("there is no --replay FILE for it", option=flag)
             return None
-        for given, flag in ((self.lines, "--lines"), (self.crlf, "--crlf")):
+        for given, flag in ((self.lines, "--lines"), (self.crlf, "--crlf"), *self.text_options()):
             if given:
                 raise UsageError(f"what is sent is in the recording: leave {flag} out", option=flag)
         from sockkit import replay

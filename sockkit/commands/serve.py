@@ -184,6 +184,10 @@ class _Server:
         with Loop(env) as self.loop:
             self.shared = Shared(self.loop)
             self.credentials = self.plan.credentials(self.target.address if self.target is not None else None)
+            if self.plan.own_source and self.replay is None:
+                self.source = self.plan.open_source(
+                    env, self.loop
+                )  # nobody is waited for with a file that is not there
             if self.beyond is not None:
                 self.beyond_found = self._resolve(self.beyond, self._spec_beyond(self.beyond.family))
             sock = self.sock = self._socket()
@@ -234,6 +238,9 @@ class _Server:
                 f"--mode {plan.mode} serves many clients, for ever, by itself: leave -k out (it is for --mode pipe)",
                 option="-k",
             )
+        for given, flag in (*plan.text_options(), (plan.crlf, "-C")):
+            if given and plan.mode != "pipe" and plan.replay is None:
+                raise UsageError(f"{flag} is about what is sent and received here: --mode pipe", option=flag)
         if plan.keep and plan.once:
             raise UsageError("-k and --once contradict each other: give one", option="--once")
         if plan.keep and not connections:
@@ -446,10 +453,8 @@ class _Server:
             self.source, self.sink = player.source, player.sink
             self.settings = self.settings._replace(copy=True, after_end=UNTIL_SAID)
         elif plan.mode == "pipe":
-            try:
-                self.source, self.sink = stdio.open_input(self.env), stdio.open_output(self.env)
-            except OSError as error:
-                raise SystemRefusal("open stdin or stdout", error) from error
+            self.source = self.source or plan.open_source(self.env, loop)
+            self.sink = plan.open_sink(self.env)
         means = self.means
         self.settings = plan.for_messages(self.settings, means)
         if means.connections:
@@ -578,6 +583,10 @@ class _Server:
         elif self.plan.mode in SERVICES:
             self._begin(self.count, sock, address, _says(self.env, self.plan.mode), None)
         else:
+            if self.count > 1 and self.plan.own_source:  # each client gets it from its beginning
+                if self.source is not None:
+                    self.source.close()
+                self.source = self.plan.open_source(self.env, self.loop)
             self._begin(self.count, sock, address, self.source, self.sink)
 
     def _spec_beyond(self, family: int | None) -> SocketSpec:
@@ -631,7 +640,7 @@ class _Server:
             Relay.echo(CAPACITY)
             if mode == "echo"
             else Relay.discard(CAPACITY)
-            if mode == "discard"
+            if source is None
             else Relay.duplex(CAPACITY, half_close=self.settings.half_close)
         )
         session = Session(
@@ -674,7 +683,7 @@ class _Server:
         if session.failed and (self.plan.once or self.plan.mode == "pipe"):
             self.failed = True
         plan = self.plan
-        if plan.once or (plan.mode == "pipe" and (not plan.keep or session.input_over)):
+        if plan.once or (plan.mode == "pipe" and (not plan.keep or (session.input_over and not plan.own_source))):
             self.loop.stop()
         else:
             self._resume()
@@ -700,8 +709,9 @@ class _Server:
         self.shared.close()
         self._give_spare()
         self._remove_path()
-        if self.sink is not None:
-            self.sink.close()
+        for end in (self.source, self.sink):
+            if end is not None:
+                end.close()
         if self.player is not None:
             self.player.close()
 

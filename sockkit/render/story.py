@@ -25,6 +25,7 @@ from sockkit.events import (
     Level,
     Listening,
     Lost,
+    Negotiated,
     Note,
     Opened,
     Retrying,
@@ -205,6 +206,15 @@ def _urgent(event: Urgent, room: Room) -> list[Line]:
     return [Line(_KEYS[event.direction], text + room.preview(text, event.payload))]
 
 
+def _negotiated(event: Negotiated, room: Room) -> list[Line]:
+    option = "" if event.option is None else f" {event.option}"
+    text = f"{_session(event.session)}telnet: {event.command}{option}"
+    if event.data is not None:
+        text += f", {size(event.size)}"
+        text += f": {room.preview(text, bytes.fromhex(event.data))}" if event.data else ""
+    return [Line(_KEYS[event.direction], text)]
+
+
 def _descriptor(event: Descriptor, room: Room) -> list[Line]:
     text = f"{_session(event.session)}{event.direction} fd {event.fd}: {event.what}"
     return [Line(_KEYS[event.direction], text, True)]
@@ -226,6 +236,8 @@ def _lost(event: Lost, room: Room) -> list[Line]:
 
 def _closed(event: Closed, room: Room) -> list[Line]:
     text = f"{_session(event.session)}{event.peer} closed: {_sum(event)}"
+    if event.ignored and event.received:
+        text += "; what was received was ignored"
     if event.first is not None:
         text += "; the peer ended first" if event.first is Side.REMOTE else "; we ended first"
     if event.error is not None:
@@ -268,6 +280,7 @@ _WORDS: dict[type, Callable[..., list[Line]]] = {
     Handshake: _handshake,
     Data: _data,
     Urgent: _urgent,
+    Negotiated: _negotiated,
     Descriptor: _descriptor,
     Ended: _ended,
     Disturbed: _disturbed,
