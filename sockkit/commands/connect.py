@@ -338,10 +338,7 @@ def run(plan: ConnectPlan, env: Env) -> Exit:
     if target.port == 0 and not plan.portless():
         raise UsageError("port 0 is nobody's to connect to: give 1 to 65535", option="PORT")
     means = semantics(spec.family, type, spec.proto)
-    plan.check_messages(means)
-    plan.check_tls(means)
-    plan.check_rights(spec.family)
-    plan.check_faults(means, serve=False)
+    plan.check(means, spec.family)
     plan.check_again(means, spec.family)
     if plan.code:
         from sockkit.commands import code
@@ -442,11 +439,8 @@ class _Call:
             raise SystemRefusal(f"adopt fd {fileno}", error, hint=hint("fileno", error, None, None)) from error
         self.type = syscalls.base_type(sock.type)
         self.means = syscalls.means(env, sock)
-        plan.check_messages(self.means)
-        plan.check_tls(self.means)
-        plan.check_rights(sock.family)
+        plan.check(self.means, sock.family)
         self.replay = plan.played(stream=not self.means.boundaries)
-        plan.check_faults(self.means, serve=False)
         with Loop(env) as loop:
             try:
                 connected = syscalls.peer_address(env, sock) is not None

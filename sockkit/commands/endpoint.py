@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from sockkit import names, stdio, syscalls
 from sockkit.addresses import Target, format_address, parse_target
@@ -76,6 +76,9 @@ def multicast(text: str) -> Group:
 
 class EndpointPlan(Plan):
     """The options of a conversation, on either side."""
+
+    SERVES: ClassVar[bool] = False
+    """The listening side."""
 
     ipv4: bool = option("-4", "--ipv4", group="socket", help="IPv4 only")
     ipv6: bool = option("-6", "--ipv6", group="socket", help="IPv6 only")
@@ -266,7 +269,21 @@ class EndpointPlan(Plan):
             return int(socket.SOCK_DGRAM)
         return names.TYPES.parse(self.type, option="--type") if self.type is not None else None
 
-    def check_messages(self, means: Semantics) -> None:
+    def check(self, means: Semantics, family: int | None) -> None:
+        """What was asked for, beside the socket that it is asked of.
+
+        Args:
+            family: of the socket; None: IPv4 or IPv6, the address decides.
+
+        Raises:
+            UsageError: an option that means nothing for such a socket, or contradicts another.
+        """
+        self._check_messages(means)
+        self._check_tls(means)
+        self._check_rights(means, family)
+        self._check_faults(means)
+
+    def _check_messages(self, means: Semantics) -> None:
         """Raises UsageError where ``--lines`` or ``--message-size`` would mean nothing."""
         for given, flag in ((self.lines, "--lines"), (self.message_size is not None, "--message-size")):
             if given and not means.boundaries:
@@ -443,13 +460,15 @@ class EndpointPlan(Plan):
             handshake_timeout=HANDSHAKE_TIMEOUT if self.handshake_timeout is None else self.handshake_timeout,
         )
 
-    def check_rights(self, family: int | None) -> None:
+    def _check_rights(self, means: Semantics, family: int | None) -> None:
         """Raises UsageError where descriptors cannot be handed over."""
         flag = "--send-fd" if self.send_fds else "--recv-fd"
         if not (self.send_fds or self.recv_fds):
             return
         if family != AF_UNIX:
             raise UsageError("descriptors travel over Unix sockets only: -U PATH", option=flag)
+        if self.SERVES and not means.connections:
+            raise UsageError("datagrams have no conversation that descriptors belong to: leave -u out", option=flag)
         if self.tls:
             raise UsageError("TLS has no place for descriptors: leave one of the two out", option=flag)
         if len(self.send_fds) > MOST_RIGHTS:
@@ -468,13 +487,13 @@ class EndpointPlan(Plan):
 
         return faults.parse(self.fault, self.seed)
 
-    def check_faults(self, means: Semantics, *, serve: bool) -> None:
+    def _check_faults(self, means: Semantics) -> None:
         """Raises UsageError for a fault that means nothing for such a socket."""
         found = self.faults()
         if found is not None:
             from sockkit import faults
 
-            faults.check(found, messages=means.boundaries, serve=serve)
+            faults.check(found, messages=means.boundaries, serve=self.SERVES)
 
     def tls_options(self) -> tuple[tuple[bool, str], ...]:
         """(given, flag) of the options that mean nothing without ``--tls``."""
@@ -486,7 +505,7 @@ class EndpointPlan(Plan):
             (self.handshake_timeout is not None, "--handshake-timeout"),
         )
 
-    def check_tls(self, means: Semantics) -> None:
+    def _check_tls(self, means: Semantics) -> None:
         """Raises UsageError where TLS options would mean nothing."""
         if not self.tls:
             for given, flag in self.tls_options():

@@ -66,6 +66,7 @@ class ServePlan(EndpointPlan):
       sockkit serve -u ::1 5353
     """
 
+    SERVES = True
     FIRST = (
         *("udp", "unix", "port", "mode", "keep", "once", "tls"),
         *("hex", "outputs", "verbose", "quiet", "json"),
@@ -212,10 +213,7 @@ class _Server:
             target = self.target = plan.target(plan.address, plan.port)
             spec = plan.spec_for(target.family or socket.AF_INET, target)
             self.means = semantics(spec.family, syscalls.base_type(spec.type), spec.proto)
-            plan.check_messages(self.means)
-            plan.check_tls(self.means)
-            self._check_rights(spec.family)
-            plan.check_faults(self.means, serve=True)
+            plan.check(self.means, spec.family)
             if self.means.join & Join.ACCEPT:
                 text = "the kernel itself is the other side here: sockkit connect reaches it"
                 raise UsageError(text, option="--family")
@@ -256,12 +254,6 @@ class _Server:
                 raise UsageError(f"{plan.ready_fd} is no open descriptor", option="--ready-fd", cause=error) from error
         self.replay = plan.played(stream=None if self.target is None else not self.means.boundaries)
 
-    def _check_rights(self, family: int | None) -> None:
-        self.plan.check_rights(family)
-        if (self.plan.send_fds or self.plan.recv_fds) and not self.means.connections:
-            flag = "--send-fd" if self.plan.send_fds else "--recv-fd"
-            raise UsageError("datagrams have no conversation that descriptors belong to: leave -u out", option=flag)
-
     # ---- the socket
 
     def _socket(self) -> socket.socket:
@@ -291,10 +283,7 @@ class _Server:
         self.lent = True
         try:
             self.means = syscalls.means(env, sock)
-            plan.check_messages(self.means)
-            plan.check_tls(self.means)
-            self._check_rights(sock.family)
-            plan.check_faults(self.means, serve=True)
+            plan.check(self.means, sock.family)
             if syscalls.peer_address(env, sock) is not None and self.means.connections:
                 raise UsageError(
                     f"fd {fileno} is connected: it can be conversed over (sockkit connect --fileno {fileno}), not served on",
