@@ -327,6 +327,12 @@ class Carrier:
         if left:
             self.session.lose_last(left)
 
+    def discard(self) -> None:
+        """The sink is gone, and nobody minds: what waits, and what still comes, is thrown away."""
+        self._write, self._pending, self._credit = len, None, 0
+        self.bulk_from = self.gate = None
+        self.lane.take(self.lane.buffered)
+
     def close(self) -> None:
         """Over: let go of the session, so that neither waits for the other to be cleared away."""
         del self.session

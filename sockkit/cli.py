@@ -36,10 +36,8 @@ PAYLOAD = ("connect",)
 """Commands whose stdout carries payload; ``serve`` in pipe mode is one of them too."""
 
 FOREIGN = {
-    "-e": "sockkit runs no programs: pipe stdin and stdout instead",
-    "-c": "sockkit runs no programs: pipe stdin and stdout instead",
-    "--exec": "sockkit runs no programs: pipe stdin and stdout instead",
-    "--sh-exec": "sockkit runs no programs: pipe stdin and stdout instead",
+    "-e": "not here; at the end, --exec -- PROG ARGS.. runs a program, without a shell",
+    "-c": "not here; --sh-exec 'COMMAND' runs a command line by /bin/sh",
     "-i": "not here; --idle-timeout S ends a silent conversation",
     "-W": "not here; --idle-timeout S ends a silent conversation",
     "-d": "it is --recv-only here",
@@ -174,6 +172,8 @@ class Verb(click.Command):
         """Make the plan and run it."""
         words: list[str] = click.get_current_context().obj or []
         address = given.pop("address")
+        if given.get("exec"):
+            address, given["program"] = _split(self.name or "", address, words)
         if self.takes_address and not (getattr(self.plan, "PORTS_ONLY", False) and not _is_port(address)):
             given["address"] = address
         elif address:
@@ -181,6 +181,26 @@ class Verb(click.Command):
         plan = self.plan(**given)
         _check_habits(plan, address, words)
         return _run(self.name or "", plan, self.run)
+
+
+def _split(command: str, words: tuple[str, ...], typed: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The address before, and the program behind the ``--``, which click takes out of the words that are no options.
+
+    Raises:
+        UsageError: there is none, although words follow ``--exec``.
+    """
+    for at, word in enumerate(typed):
+        behind = tuple(typed[at + 1 :])
+        if word == "--" and words[len(words) - len(behind) :] == behind:
+            return words[: len(words) - len(behind)], behind
+    at = typed.index("--exec") if "--exec" in typed else len(typed)
+    program = typed[at + 1 :]
+    if len(program) == 1 and " " in program[0]:  # as ncat has it
+        program = program[0].split()
+    if not program:
+        program = ["PROG", "ARGS"]
+    hint = f"type: {_shell(['sockkit', *typed[:at], '--exec', '--', *program])}"
+    raise UsageError("the program stands behind a `--`, at the end", option="--exec", hint=hint)
 
 
 def _doc(plan: type[Plan]) -> list[str]:
@@ -372,7 +392,9 @@ def _run(command: str, plan: Plan, run: Callable[[Any, Env], Exit]) -> Exit:
     from sockkit.render import Wish, choose, surroundings
 
     scans = getattr(plan, "scans", False)
-    payload = (command in PAYLOAD or getattr(plan, "mode", "") == "pipe") and getattr(plan, "replay", None) is None
+    payload = command in PAYLOAD or getattr(plan, "mode", "") == "pipe"
+    if getattr(plan, "replay", None) is not None or getattr(plan, "runs_program", False):
+        payload = False
     wish = Wish(
         "connect -z" if scans else command,
         plan.quiet,
@@ -413,7 +435,8 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     """The entry point. Ends the process, with a status of ``Exit`` or by a signal."""
     stdio.reserve()
     words = list(sys.argv[1:] if args is None else args)
-    json = "--json" in words and words[0] in COMMANDS
+    ours = words[: words.index("--")] if "--" in words else words
+    json = "--json" in ours and words[0] in COMMANDS
     try:
         status = sockkit.main(words, prog_name="sockkit", standalone_mode=False, obj=words)
         _flush()

@@ -144,6 +144,45 @@ class Handshake(NamedTuple):
     chain: tuple[Certificate, ...]
 
 
+class Started(NamedTuple):
+    """A program was started: its stdin and stdout are our end of the session (``--exec``)."""
+
+    time: float
+    session: int
+    pid: int
+    program: str
+    """With its arguments, as it is typed in a shell."""
+
+
+class Said(NamedTuple):
+    """A line that a program wrote to its stderr, without its newline."""
+
+    time: float
+    session: int
+    pid: int
+    program: str
+    """Its name."""
+    text: str
+
+
+class Exited(NamedTuple):
+    """A program has ended, and was reaped."""
+
+    time: float
+    session: int
+    pid: int
+    program: str
+    """Its name."""
+    status: int | None
+    """Its exit status; None where a signal ended it."""
+    signal: str | None
+    """That signal, such as ``SIGTERM``; None where it exited."""
+    duration: float
+    """Seconds from its start."""
+    cpu: float
+    """Seconds of processor time: its own, and of those whom it waited for."""
+
+
 class Data(NamedTuple):
     """Payload passed. ``payload`` holds its first bytes if somebody asked to see them, else None."""
 
@@ -383,6 +422,9 @@ Event = (
     | Opened
     | Handshake
     | Negotiated
+    | Started
+    | Said
+    | Exited
     | Data
     | Urgent
     | Ended

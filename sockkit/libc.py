@@ -13,6 +13,7 @@ from typing import Any
 
 _PIDFD_GETFD = 438
 """The same number on every Linux architecture but Alpha (548): include/uapi/asm-generic/unistd.h."""
+_PR_SET_CHILD_SUBREAPER = 36
 CLONE_NEWNET = 0x40000000
 """The kind of namespace that ``setns`` is to find: a network one (namespaces(7))."""
 
@@ -82,6 +83,17 @@ def setns(fd: int, kind: int) -> None:
     if sys.platform != "linux":
         raise _missing()
     _checked(_library().setns(fd, kind))
+
+
+def be_subreaper() -> None:
+    """Orphans among our descendants become our children, not those of process 1: PR_SET_CHILD_SUBREAPER, prctl(2), Linux 3.4.
+
+    Raises:
+        OSError: ENOSYS on other systems.
+    """
+    if sys.platform != "linux":
+        raise _missing()
+    _checked(_library().prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
 
 
 def getsockopt(fd: int, level: int, number: int, given: bytes, size: int, length: int = 0) -> tuple[bytes, int]:

@@ -167,6 +167,7 @@ class Loop:
         self._interruptible = False
         self._dispositions: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
         self._wakeup: tuple[int, int] | None = None
+        self._callbacks: dict[int, Callable[[], None]] = {}
 
     def __enter__(self) -> Loop:
         numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -215,9 +216,24 @@ class Loop:
     def _on_wakeup(self, mask: int) -> None:
         assert self._wakeup
         try:
-            os.read(self._wakeup[0], 512)
+            came = os.read(self._wakeup[0], 512)
         except BlockingIOError:
-            pass
+            return
+        for number, callback in self._callbacks.items():
+            if number in came:
+                callback()
+
+    def on_signal(self, number: int, callback: Callable[[], None]) -> None:
+        """Call back, once or more, when a signal has come that is only news: SIGCHLD. Its disposition is kept until the end."""
+
+        def came(number: int, frame: FrameType | None) -> None:
+            if self._interruptible:
+                raise BlockingIOError
+
+        before = signal.signal(number, came)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (number,))
+        self._dispositions.setdefault(number, before)
+        self._callbacks[number] = callback
 
     def watch(self, fd: int, mask: int, handler: Handler) -> None:
         """Call ``handler`` when ``fd`` is ready for ``mask``; a mask of 0 still tells of errors and hang-ups."""
@@ -263,6 +279,11 @@ class Loop:
             if timers:
                 self._fire()
         self.unstop()
+
+    def run_on(self) -> None:
+        """``run``, although a signal has come: what is still to be done before the end. Another signal ends it."""
+        self._stopped = False
+        self.run()
 
     def wait_for(self, fd: int, mask: int) -> bool:
         """Run until ``fd`` is ready; False if ``stop``, by a timer for example, or a signal came before."""

@@ -17,6 +17,7 @@ from sockkit import carriers, syscalls
 from sockkit.carriers import (
     BUFFER_SIZE,
     BURST,
+    CAPACITY,
     MESSAGE_SIZE,
     Carrier,
     Cutter,
@@ -28,7 +29,7 @@ from sockkit.carriers import (
     Shared,
     to_crlf,
 )
-from sockkit.errors import OutputGone, describe, errno_name
+from sockkit.errors import OutputGone, SystemRefusal, describe, errno_name
 from sockkit.events import (
     Closed,
     Data,
@@ -37,6 +38,7 @@ from sockkit.events import (
     Ended,
     Env,
     Failed,
+    Handshake,
     Interest,
     Level,
     Lost,
@@ -67,6 +69,11 @@ HANDSHAKE_TIMEOUT = 10.0
 """Seconds from the connection to the end of TLS's handshake."""
 REPLY_WAIT = 5.0
 """Seconds without a reply after which a conversation by datagrams is over."""
+TAKING = 2.0
+"""Seconds in which a program must take something of what a peer that is gone has left for it."""
+
+Ends = Callable[["Session", "Handshake | None"], tuple[LocalEnd, LocalEnd]]
+"""Makes our source and sink when the conversation begins, TLS's handshake being over. Raises SystemRefusal."""
 
 
 class Settings(NamedTuple):
@@ -148,6 +155,8 @@ class Session:
     _gate: Gate | Scatter | None = None
     _onward: Gate | None = None
     _deaf = False
+    _taken: tuple[int, str] | None = None
+    """How much a sink that is ``gone`` had read until then, and its name."""
 
     def __init__(
         self,
@@ -172,6 +181,7 @@ class Session:
         destination: syscalls.Address = None,
         credentials: Credentials | None = None,
         kept: bytes = b"",
+        ends: Ends | None = None,
     ) -> None:
         """
         Args:
@@ -187,6 +197,7 @@ class Session:
             credentials: speak TLS: plain bytes on our side, records on the socket.
             kept: what the connection before did not take of our input: it goes first.
             destination: where every message is sent to, where the socket cannot be connected.
+            ends: makes our ends, and the relay with them a duplex one, where they are not there before the conversation is.
         """
         self.loop = loop
         self.env: Env = loop.env
@@ -208,6 +219,7 @@ class Session:
         self.half_close = connected and half_close
         self.destination = destination
         self._kept = kept
+        self._ends = ends
         self._opened = self.env.clock()
         if credentials is not None:
             receive, send = syscalls.receiver(self.env, sock), syscalls.sender(self.env, sock)
@@ -427,7 +439,15 @@ class Session:
             return
         self._begin()
 
-    def _begin(self) -> None:
+    def _begin(self, handshake: Handshake | None = None) -> None:
+        if self._ends is not None:
+            try:
+                self.source, self.sink = self._ends(self, handshake)
+            except SystemRefusal as refusal:
+                self.fail(refusal.operation, refusal.error, refusal.hint)
+                return
+            self.relay = Relay.duplex(CAPACITY, half_close=self.settings.half_close)
+            self._make_carriers(False)
         faults = self.settings.faults
         if faults is not None:
             from sockkit.faults import words
@@ -466,8 +486,9 @@ class Session:
             self._grace = None
             self._forget_all()
             self.half_close = self.half_close and secured.machine.half_close
-            self.env.observer(secured.machine.told(self.env.clock(), self.number))
-            self._begin()
+            told = secured.machine.told(self.env.clock(), self.number)
+            self.env.observer(told)
+            self._begin(told)
 
         operation = f"TLS handshake with {self.peer}"
         timer = self._grace = self.loop.later(limit, over)
@@ -496,8 +517,9 @@ class Session:
                 return
         lane = relay.inbound
         if lane.state is State.FINISHED and not lane.shut and self.sink is not None and self.sink.finish is not None:
-            lane.shut = True
-            self.sink.finish()
+            self._finish_sink(self.sink)
+        if self._taken is not None and not lane.over and relay.outbound is not None and relay.outbound.over:
+            self._linger(lane)
         if relay.finished and (between is None or not between.wants_output):
             self._finish()
             return
@@ -527,6 +549,14 @@ class Session:
                 loop.watch(self.sink.fd, 0, self.on_output)  # to learn that its reader went away
             else:
                 loop.forget(self.sink.fd)
+
+    def _finish_sink(self, sink: LocalEnd) -> None:
+        """No more will be written to it; its descriptor is not ours any more."""
+        assert sink.finish is not None
+        self.relay.inbound.shut = True
+        self.loop.forget(sink.fd)
+        self.sink = None
+        sink.finish()
 
     def on_socket(self, mask: int) -> None:
         """The socket is ready."""
@@ -561,6 +591,8 @@ class Session:
     def _on_hangup(self) -> None:
         """The peer has ended already, and now the connection is gone in our direction too."""
         self._hangup = True
+        if self.sink is not None and self.sink.gone is not None:
+            self._await_taking(self.sink)
         lane = self.relay.outbound
         if lane is None or lane.over or self.relay.inbound.state is State.OPEN:
             return
@@ -582,8 +614,14 @@ class Session:
         """Our output is ready, or its reader went away."""
         # A pipe's reader that went away is an error, a socket's a hang-up: left unanswered, either would come for ever.
         if mask & (ERROR | HANGUP) and not self.inbound.waiting:
-            self._give_up()
-            raise OutputGone
+            if self.sink is None or self.sink.finish is None:
+                self._give_up()
+                raise OutputGone
+            if self.sink.gone is not None:
+                self._desert(self.sink)
+            else:  # reading from it says why
+                self.loop.forget(self.sink.fd)
+                return
         self.inbound.drain()
         self.update()
 
@@ -745,9 +783,17 @@ class Session:
         self.peer_gone = True
         lost = self.relay.reset()
         self._refuse(f"receive from {self.peer}" if self.peer else "receive", error, lost)
+        if self.sink is not None and self.sink.gone is not None:
+            self._await_taking(self.sink)
 
     def sink_failed(self, carrier: AnyCarrier, error: OSError) -> None:
         """Writing was refused: the connection is gone in that direction, or our output is."""
+        if carrier.lane.sink is Side.LOCAL and self.sink is not None and self.sink.gone is not None:
+            if error.errno == errno.EPIPE:
+                self._desert(self.sink)
+            else:
+                self.fail(f"send to {self.sink.name}", error)
+            return
         if carrier.lane.sink is Side.LOCAL and self.sink is not None and self.sink.finish is not None:
             self._refuse(f"send to {self.sink.name}", error, self.relay.broke(Side.LOCAL))
             return
@@ -766,6 +812,50 @@ class Session:
         else:
             lost = self.relay.reset()
         self._refuse(f"send to {self.peer}" if self.peer else "send", error, lost)
+
+    # ---- a sink that may have seen enough: a program
+
+    def _desert(self, sink: LocalEnd) -> None:
+        """It takes no more. The peer need not know: what it still sends is read and thrown away, and counted."""
+        assert sink.gone is not None
+        if isinstance(self.inbound, (carriers.Direct, carriers.ThroughPipe)):
+            self.exchange(self.inbound, self.inbound.twin)
+        assert isinstance(self.inbound, Carrier)
+        self._taken = self.relay.inbound.sent - sink.gone(), sink.name
+        self._finish_sink(sink)
+        self.inbound.discard()
+
+    def _linger(self, lane: Lane) -> None:
+        """Nothing more goes either way, but a peer that is still sending may not have read all: closing now would cut it short."""
+        waiting = 0 if self.failed else syscalls.send_queue(self.env, self.sock) or 0
+        if not waiting:
+            lane.end()
+        elif self._grace is None:
+            self._pause = min(self._pause * 2, 0.05)
+
+            def again() -> None:
+                self._grace = None
+                self.update()
+
+            self._grace = self.loop.later(self._pause, again)
+
+    def _await_taking(self, sink: LocalEnd) -> None:
+        """The peer is gone. What it has sent is still for the program, as long as that takes any of it."""
+        lane = self.relay.inbound
+
+        def over() -> None:
+            if not lane.over:
+                error = self._pending_error()
+                gone = TimeoutError(errno.ETIMEDOUT, f"the peer is gone, and nothing was taken for {TAKING:g} s")
+                self.fail(f"send to {sink.name}", error or gone)
+
+        if self._reply is None:
+            self._reply = Silence(self.loop, TAKING, lambda: lane.sent, over)
+
+    def _say_untaken(self, taken: int, name: str) -> None:
+        left = self.relay.inbound.received - taken
+        if left:
+            self._note(Level.WARNING, f"{left} byte{'s' * (left > 1)} came that {name} did not take")
 
     def _refuse(self, operation: str, error: OSError, lost: int) -> None:
         first = self.error is None
@@ -816,11 +906,12 @@ class Session:
             Lost(self.env.clock(), self.number, size - kept, f"a message of {size} bytes was cut to {kept}")
         )
 
-    def fail(self, operation: str, error: Exception) -> None:
+    def fail(self, operation: str, error: Exception, hint: str | None = None) -> None:
         """End at once, not in order."""
         self.failed = True
         self.error = self.error or error
-        self.env.observer(Failed(self.env.clock(), self.number, operation, error, getattr(error, "hint", None)))
+        hint = hint or getattr(error, "hint", None)
+        self.env.observer(Failed(self.env.clock(), self.number, operation, error, hint))
         self.close()
 
     def _receive_urgent(self) -> None:
@@ -882,6 +973,8 @@ class Session:
             if lane.wants_output:
                 self.failed = True
                 self._lose(lane.buffered, "not handed over before the end")
+        if self._taken is not None:
+            self._say_untaken(*self._taken)
         if self.error is not None and self.connected:
             self._say_unread()
         if self.settings.reconnect and self.peer_gone:

@@ -36,6 +36,8 @@ class LocalEnd(NamedTuple):
         finish: tells it that no more will be written; None where an end is not passed on (stdout).
         last: when it has ended as a source, the conversation is over.
         closing: gives back more than a descriptor.
+        gone: whoever reads it may stop when they have seen enough; called then, with the descriptor still open, it says how
+            much of what was written they have not read. None: that is a failure.
     """
 
     fd: int
@@ -49,6 +51,7 @@ class LocalEnd(NamedTuple):
     finish: Callable[[], None] | None = None
     last: bool = False
     closing: Callable[[], None] | None = None
+    gone: Callable[[], int] | None = None
 
     def close(self) -> None:
         """Give back what was opened; the descriptor that was lent stays open."""

@@ -441,23 +441,27 @@ def peer_address(env: Env, sock: socket.socket) -> Address:
         return None
 
 
-def more_descriptors(env: Env) -> None:
+def more_descriptors(env: Env) -> int | None:
     """setrlimit(2): as many descriptors as the hard limit allows, a client each.
 
     The soft limit is usually 1024, since select(2) can wait for no more: we wait by epoll.
+
+    Returns:
+        the soft limit as it was, which is the one for programs that we start; None where it stays.
     """
     try:
         from resource import RLIMIT_NOFILE, getrlimit, setrlimit
     except ImportError:  # Windows
-        return
+        return None
     soft, hard = getrlimit(RLIMIT_NOFILE)
     if soft == hard:
-        return
+        return None
     try:
         arguments = lambda: ("RLIMIT_NOFILE", (hard, hard))
         observed(env, "setrlimit", None, arguments, lambda: setrlimit(RLIMIT_NOFILE, (hard, hard)))
     except (OSError, ValueError):  # macOS has a lower limit of its own: it stays
-        pass
+        return None
+    return soft
 
 
 def descriptors(env: Env, wanted: int) -> int:
@@ -694,10 +698,9 @@ def pending_error(env: Env, sock: socket.socket) -> OSError | None:
     return OSError(number, os.strerror(number)) if number else None
 
 
-def _queue(env: Env, sock: socket.socket, name: str, request: int) -> int | None:
+def _queue(env: Env, fd: int, name: str, request: int) -> int | None:
     if fcntl is None:
         return None
-    fd = sock.fileno()
     get = lambda: int.from_bytes(fcntl.ioctl(fd, request, b"\0\0\0\0"), sys.byteorder)
     try:
         return observed(env, "ioctl", fd, lambda: (fd, name), get)
@@ -709,7 +712,7 @@ def send_queue(env: Env, sock: socket.socket) -> int | None:
     """Bytes that the peer's kernel (TCP) or the peer (Unix) has not taken yet: SIOCOUTQ, tcp(7), unix(7). None: unknown."""
     if not LINUX:
         return None
-    count = _queue(env, sock, "SIOCOUTQ", SIOCOUTQ)
+    count = _queue(env, sock.fileno(), "SIOCOUTQ", SIOCOUTQ)
     if count is not None and sock.family in ROOM_LEFT:
         return max(0, sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) - count)
     return count
@@ -717,7 +720,12 @@ def send_queue(env: Env, sock: socket.socket) -> int | None:
 
 def receive_queue(env: Env, sock: socket.socket) -> int | None:
     """Bytes that wait to be received: FIONREAD (on UDP, the size of the next datagram). None: unknown."""
-    return _queue(env, sock, "FIONREAD", FIONREAD) if LINUX else None
+    return _queue(env, sock.fileno(), "FIONREAD", FIONREAD) if LINUX else None
+
+
+def pipe_queue(env: Env, fd: int) -> int | None:
+    """Bytes in a pipe that nobody has read yet, by either of its ends: FIONREAD, pipe(7). None: unknown."""
+    return _queue(env, fd, "FIONREAD", FIONREAD) if LINUX else None
 
 
 # ---- data: functions that are chosen once for a conversation

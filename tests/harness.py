@@ -258,7 +258,7 @@ class Server(Process):
 
     def __init__(self, *args: str, free_port: bool = True, **kwargs: object) -> None:
         where = ("--port", "0") if free_port else ()
-        super().__init__("serve", *args, *where, **kwargs)  # type: ignore[arg-type]
+        super().__init__("serve", *where, *args, **kwargs)  # type: ignore[arg-type]
         try:
             self.address = self.wait_for(rb"listening on (\S+)[^\n]*\n")[1].decode()
         except BaseException:

@@ -39,13 +39,13 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("matrix",),
     ("compare",),
     ("libc", "syscalls"),
-    ("resolve", "sockdiag", "stdio", "sweep", "systemd"),
+    ("processes", "resolve", "sockdiag", "stdio", "sweep", "systemd"),
     ("procfs",),
     ("machine",),
     ("loop",),
     ("carriers", "nvt", "pace", "rights"),
     ("sessions",),
-    ("calculation", "datagrams", "dial", "replay", "scanning"),
+    ("calculation", "datagrams", "dial", "programs", "replay", "scanning"),
     (
         "commands",
         "commands.again",
@@ -188,8 +188,9 @@ def calls(tree: ast.Module) -> Iterator[tuple[str, int]]:
         ({"socket.getaddrinfo", "socket.gethostbyname", "socket.getnameinfo"}, "resolve"),
         ({"select.epoll", "select.poll", "select.kqueue"}, "loop"),
         ({"select.select"}, "loop render.plain render.stderr"),
+        ({"os.posix_spawn", "os.fork", "os.wait4", "os.waitpid", "os.killpg", "signal.pidfd_send_signal"}, "processes"),
     ],
-    ids=["sockets", "pairs", "names", "waiting", "select"],
+    ids=["sockets", "pairs", "names", "waiting", "select", "processes"],
 )
 def test_each_call_has_its_home(made: set[str], home: str) -> None:
     found = {module: line for module, tree in SOURCES.items() for name, line in calls(tree) if name in made}

@@ -209,6 +209,10 @@ class ConnectPlan(EndpointPlan):
             if given:
                 raise UsageError(f"{flag} is for several ports: -z HOST PORTS, such as 1-1024", option=flag)
 
+    def no_program(self) -> tuple[tuple[bool, str], ...]:
+        """See ``EndpointPlan``."""
+        return (self.zero, "-z"), (self.reconnect, "--reconnect"), *super().no_program()
+
     def tls_options(self) -> tuple[tuple[bool, str], ...]:
         """See ``EndpointPlan``."""
         return (
@@ -385,6 +389,7 @@ class _Call:
         self.type = type
         self.options = plan.parsed_settings()
         self.credentials = plan.credentials(target)
+        self.command = plan.command()
         wait = plan.connect_timeout if plan.connect_timeout is not None else plan.wait
         self.timeout = CONNECT_TIMEOUT if wait is None else wait
         if self.timeout == 0:
@@ -431,7 +436,7 @@ class _Call:
         """Converse over a socket that was lent to us; connect it first if it is not connected."""
         plan, env = self.plan, self.env
         source = ((plan.source is not None, "-s"), (plan.source_port is not None, "-p"))
-        plan.check_fileno(env, stdio=not plan.zero and plan.replay is None, others=source)
+        plan.check_fileno(env, stdio=not (plan.zero or plan.replay or plan.runs_program), others=source)
         spec = plan.socket_spec()
         try:
             sock = syscalls.make(env, spec)
@@ -656,10 +661,20 @@ class _Call:
             if own:
                 syscalls.close(env, sock)
             return Exit.OK
-        player = None
-        source: stdio.LocalEnd | None
-        sink: stdio.LocalEnd | None
-        if self.replay is not None:
+        player = programs = None
+        source: stdio.LocalEnd | None = None
+        sink: stdio.LocalEnd | None = None
+        failed = False
+        if self.command is not None:
+            from sockkit.programs import Program, Programs
+
+            def ended(program: Program) -> None:
+                nonlocal failed
+                failed = program.failed
+                loop.stop()
+
+            programs = Programs(loop, self.command, ended)
+        elif self.replay is not None:
             from sockkit.replay import UNTIL_SAID, Player
 
             player = Player(loop, self.replay, client=True, patience=settings.reply_wait)
@@ -669,6 +684,11 @@ class _Call:
         if plan.insecure:
             text = "the peer is not verified (--insecure): anybody may be at the other end"
             env.observer(Note(env.clock(), self.sessions, Level.WARNING, text))
+
+        def over(session: Session) -> None:
+            if programs is None or not programs.over(session):
+                loop.stop()
+
         shared = Shared(loop)
         session = self.session = Session(
             loop,
@@ -684,21 +704,24 @@ class _Call:
             messages=means.boundaries,
             source=source,
             sink=sink,
-            on_close=lambda session: loop.stop(),
+            on_close=over,
             own=own,
             half_close=means.half_close,
             destination=self.peer if means.join & Join.SEND else None,
             credentials=self.credentials,
             kept=self.again.kept if self.again is not None else b"",
+            ends=programs.ends if programs is not None else None,
         )
         try:
             session.start()
             if player is not None:
                 player.start()
-            if not session.closed:
+            if not session.closed or (programs is not None and programs.running):
                 loop.run()
         finally:
             session.close()
+            if programs is not None:
+                programs.close()
             shared.close()
             if player is not None:
                 player.close()
@@ -707,4 +730,4 @@ class _Call:
         same = player is None or player.tell("connect")
         if session.error is not None and self.others:
             env.observer(Note(env.clock(), 0, Level.WARNING, self.others))
-        return Exit.FAILED if session.failed or not same else Exit.OK
+        return Exit.FAILED if session.failed or failed or not same else Exit.OK

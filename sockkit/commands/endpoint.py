@@ -23,6 +23,7 @@ from sockkit.text import escape, quoted, unescape
 if TYPE_CHECKING:
     from sockkit.commands.options import Setting
     from sockkit.faults import Faults
+    from sockkit.processes import Command
     from sockkit.replay import Replay
     from sockkit.stdio import LocalEnd
 
@@ -74,11 +75,19 @@ def multicast(text: str) -> Group:
     raise UsageError(f"{text!a} is no multicast group: 224.0.0.0 to 239.255.255.255, or ff00::/8")
 
 
+def _command_line(text: str) -> str:
+    if not text.strip() or text == "--":
+        raise UsageError("it takes a command line for /bin/sh, in quotes: --sh-exec 'tr a-z A-Z'")
+    return text
+
+
 class EndpointPlan(Plan):
     """The options of a conversation, on either side."""
 
     SERVES: ClassVar[bool] = False
     """The listening side."""
+    program: tuple[str, ...] | None = None
+    """What follows ``--`` behind ``--exec``; None without a ``--``."""
 
     ipv4: bool = option("-4", "--ipv4", group="socket", help="IPv4 only")
     ipv6: bool = option("-6", "--ipv6", group="socket", help="IPv6 only")
@@ -167,6 +176,12 @@ class EndpointPlan(Plan):
         kind=number("N", 0, 2**63 - 1),
         group="faults",
         help="what chance decides is decided the same way again",
+    )
+    exec: bool = option(
+        "--exec", group="programs", help="a program talks, one each session: --exec -- PROG ARGS.. (no shell)"
+    )
+    sh_exec: str | None = option(
+        "--sh-exec", kind=Kind("COMMAND", _command_line), group="programs", help="the same, a command line for /bin/sh"
     )
     tls: bool = option("--tls", group="tls", help="speak TLS over the connection; the peer is verified")
     ca: str | None = option(
@@ -278,6 +293,7 @@ class EndpointPlan(Plan):
         Raises:
             UsageError: an option that means nothing for such a socket, or contradicts another.
         """
+        self._check_program(means)
         self._check_messages(means)
         self._check_tls(means)
         self._check_rights(means, family)
@@ -494,6 +510,56 @@ class EndpointPlan(Plan):
             from sockkit import faults
 
             faults.check(found, messages=means.boundaries, serve=self.SERVES)
+
+    @property
+    def runs_program(self) -> bool:
+        """Our end of a conversation is a program's stdin and stdout, not ours."""
+        return self.exec or self.sh_exec is not None
+
+    def no_program(self) -> tuple[tuple[bool, str], ...]:
+        """(given, flag) of the options that say who talks at our end, where a program does."""
+        return (
+            *self.text_options(),
+            (self.replay is not None, "--replay"),
+            (bool(self.send_fds), "--send-fd"),
+            (self.recv_fds, "--recv-fd"),
+            (self.raw, "--raw"),
+        )
+
+    def _check_program(self, means: Semantics) -> None:
+        """Raises UsageError for what means nothing where a program has our end; for no program, or two."""
+        if not self.runs_program:
+            return
+        flag = "--exec" if self.exec else "--sh-exec"
+        if self.exec and self.sh_exec is not None:
+            raise UsageError("--exec runs a program, --sh-exec a shell: give one", option="--sh-exec")
+        if self.exec and not self.program:
+            raise UsageError("the program stands behind a `--`: --exec -- PROG ARGS..", option="--exec")
+        if means.boundaries or not means.connections:
+            text = "a program reads and writes streams, messages would lose their boundaries: leave -u or --type out"
+            raise UsageError(text, option=flag)
+        for given, other in self.no_program():
+            if given:
+                raise UsageError(f"a program has our end of the conversation: leave {other} out", option=flag)
+        from sockkit import processes
+
+        if not processes.POSSIBLE:
+            raise UsageError("this platform cannot start programs as POSIX does (posix_spawn, wait4)", option=flag)
+
+    def command(self) -> Command | None:
+        """The program to run, looked up; None without one.
+
+        Raises:
+            SystemRefusal: it is not there, or may not be run.
+        """
+        if not self.runs_program:
+            return None
+        from sockkit import processes, programs
+
+        try:
+            return processes.shell(self.sh_exec) if self.sh_exec is not None else processes.find(self.program or ())
+        except OSError as error:
+            raise SystemRefusal(f"run {escape(error.filename)}", error, hint=programs.why(error)) from error
 
     def tls_options(self) -> tuple[tuple[bool, str], ...]:
         """(given, flag) of the options that mean nothing without ``--tls``."""

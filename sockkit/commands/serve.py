@@ -37,6 +37,7 @@ from sockkit.spec import ANY_PORT, MODE, Kind, SocketSpec, choice, number, optio
 from sockkit.text import escape
 
 if TYPE_CHECKING:
+    from sockkit.programs import Program, Programs
     from sockkit.replay import Player, Replay
     from sockkit.tls import Credentials
 
@@ -68,7 +69,7 @@ class ServePlan(EndpointPlan):
 
     SERVES = True
     FIRST = (
-        *("udp", "unix", "port", "mode", "keep", "once", "tls"),
+        *("udp", "unix", "port", "mode", ("keep", "once"), "tls", "exec"),
         *("hex", "outputs", "verbose", "quiet", "json"),
     )
     address: tuple[str, ...] = ()
@@ -119,6 +120,11 @@ class ServePlan(EndpointPlan):
             server=True, ca=self.ca, certificate=self.cert, key=self.key, alpn=self.alpn_names(), names=list(names)
         )
 
+    def no_program(self) -> tuple[tuple[bool, str], ...]:
+        """See ``EndpointPlan``."""
+        own = (self.mode != "echo", "--mode"), (self.to is not None, "--to"), (self.keep, "-k")
+        return *own, *super().no_program()
+
     def path_options(self) -> tuple[tuple[bool, str], ...]:
         """(given, flag) of the options that only the path of a Unix socket has."""
         return (self.replace, "--replace"), (self.socket_mode is not None, "--socket-mode")
@@ -165,7 +171,12 @@ class _Server:
         self.beyond: addresses.Target | None = None
         self.beyond_found: list[Resolved] = []
         self.behind: dict[int, socket.socket] = {}
+        self.ends: dict[int, list[stdio.LocalEnd]] = {}
+        """Of one session alone, by its number."""
         self.dialing: dict[int, tuple[Dialer, socket.socket]] = {}
+        self.programs: Programs | None = None
+        self.ending = 0
+        """Sessions that are over, but for their programs."""
         self.lent = False
         self.local = ""
         self.wildcard = False
@@ -182,7 +193,13 @@ class _Server:
     def run(self) -> Exit:
         env = self.env
         begun = env.clock()
+        command = self.plan.command()
         with Loop(env) as self.loop:
+            if command is not None:
+                from sockkit.programs import Programs
+
+                descriptors = syscalls.more_descriptors(env)
+                self.programs = Programs(self.loop, command, self._on_program_end, descriptors=descriptors)
             self.shared = Shared(self.loop)
             self.credentials = self.plan.credentials(self.target.address if self.target is not None else None)
             if self.plan.own_source and self.replay is None:
@@ -219,6 +236,7 @@ class _Server:
                 raise UsageError(text, option="--family")
             if (
                 plan.mode == "echo"
+                and not plan.runs_program
                 and self.means.join & Join.BIND
                 and addresses.is_loopback(spec.family or 0, target.address)
             ):
@@ -431,7 +449,8 @@ class _Server:
             remark = ""
         if addresses.is_loopback(sock.family, address):
             return remark, ""
-        return remark, "whoever can reach this host over the network can connect: 127.0.0.1 is for this host only"
+        can = "runs a program here" if self.plan.runs_program else "can connect"
+        return remark, f"whoever can reach this host over the network {can}: 127.0.0.1 is for this host only"
 
     def _serve(self, sock: socket.socket) -> None:
         plan, loop = self.plan, self.loop
@@ -476,7 +495,7 @@ class _Server:
     def _on_client(self, mask: int) -> None:
         """Somebody is in the accept queue: perhaps several, perhaps gone again."""
         for _ in range(ACCEPT_AT_ONCE):
-            if self.most is not None and len(self.sessions) + len(self.dialing) >= self.most:
+            if not self._has_room():
                 self._pause()
                 return
             try:
@@ -555,12 +574,12 @@ class _Server:
         self.paused = True
         self.loop.forget(self.sock.fileno())
 
+    def _has_room(self) -> bool:
+        """Whether another session may begin."""
+        return self.most is None or len(self.sessions) + len(self.dialing) + self.ending < self.most
+
     def _resume(self) -> None:
-        if (
-            self.paused
-            and self.sock.fileno() != -1
-            and (self.most is None or len(self.sessions) + len(self.dialing) < self.most)
-        ):
+        if self.paused and self.sock.fileno() != -1 and self._has_room():
             self.paused = False
             self.loop.watch(self.sock.fileno(), READ, self._on_client)
 
@@ -627,7 +646,7 @@ class _Server:
         mode = self.plan.mode
         relay = (
             Relay.echo(CAPACITY)
-            if mode == "echo"
+            if mode == "echo" and self.programs is None
             else Relay.discard(CAPACITY)
             if source is None
             else Relay.duplex(CAPACITY, half_close=self.settings.half_close)
@@ -651,8 +670,10 @@ class _Server:
             on_close=self._on_close,
             accepted=True,
             credentials=self.credentials,
+            ends=self.programs.ends if self.programs is not None else None,
         )
         self.sessions[session.number] = session
+        self.ends[number] = [end for end in (source, sink) if end is not None and source is not self.source]
         session.start()
         if self.player is not None:
             self.player.start()
@@ -662,17 +683,27 @@ class _Server:
         self.received += received
         self.sent += sent
         del self.sessions[session.number]
-        if session.source is not self.source:
-            for end in (session.source, session.sink):
-                if end is not None:
-                    end.close()
-            server = self.behind.pop(session.number, None)
-            if server is not None:
-                syscalls.close(self.env, server)
+        for end in self.ends.pop(session.number, ()):
+            end.close()
+        server = self.behind.pop(session.number, None)
+        if server is not None:
+            syscalls.close(self.env, server)
         if session.failed and (self.plan.once or self.plan.mode == "pipe"):
             self.failed = True
+        self.ending += 1
+        if self.programs is None or not self.programs.over(session):
+            self._on_end(session.input_over)
+
+    def _on_program_end(self, program: Program) -> None:
+        if program.failed and self.plan.once:
+            self.failed = True
+        self._on_end(False)
+
+    def _on_end(self, input_over: bool) -> None:
+        """Nothing is left of a session, its program included."""
+        self.ending -= 1
         plan = self.plan
-        if plan.once or (plan.mode == "pipe" and (not plan.keep or (session.input_over and not plan.own_source))):
+        if plan.once or (plan.mode == "pipe" and (not plan.keep or (input_over and not plan.own_source))):
             self.loop.stop()
         else:
             self._resume()
@@ -695,6 +726,8 @@ class _Server:
             self.sock.detach()
         else:
             syscalls.close(self.env, self.sock)
+        if self.programs is not None:
+            self.programs.close()
         self.shared.close()
         self._give_spare()
         self._remove_path()

@@ -14,6 +14,7 @@ from sockkit.events import (
     Code,
     Data,
     Event,
+    Exited,
     Failed,
     Interest,
     Items,
@@ -24,6 +25,7 @@ from sockkit.events import (
     Opened,
     Progress,
     Report,
+    Said,
     Sample,
     Urgent,
 )
@@ -177,10 +179,14 @@ class Ndjson:
             return
         if isinstance(event, Progress):
             return
-        important = isinstance(event, (Failed, Lost)) or (isinstance(event, Note) and event.level is Level.WARNING)
+        important = (
+            isinstance(event, (Failed, Lost, Said))
+            or (isinstance(event, Note) and event.level is Level.WARNING)
+            or (isinstance(event, Exited) and event.status != 0)
+        )
         if self._wish.quiet and not important:
             return
-        self._stderr.write(self._lines(event), droppable=isinstance(event, (Data, Call)))
+        self._stderr.write(self._lines(event), droppable=isinstance(event, (Data, Call, Said)))
 
 
 class Samples:

@@ -13,6 +13,7 @@ from sockkit.events import (
     Descriptor,
     Direction,
     Event,
+    Exited,
     Failed,
     Interest,
     Items,
@@ -21,6 +22,7 @@ from sockkit.events import (
     Note,
     Opened,
     Report,
+    Said,
     Section,
     Totals,
     Urgent,
@@ -31,7 +33,7 @@ from sockkit.render.story import Flood, Line, Room, data_text, dropped, lines
 
 SERVER_LINES = (Listening, Opened, Closed, Totals, Urgent)
 """What ``serve`` says where no terminal is."""
-IMPORTANT = (Descriptor, Failed, Lost, Note)
+IMPORTANT = (Descriptor, Exited, Failed, Lost, Note, Said)
 """Events that may have important lines, which are said whatever was wished."""
 DROPPABLE = ("<", ">", "*")
 """Keys of lines that may be dropped, counted, where nobody reads the story in time."""
@@ -204,7 +206,7 @@ class Plain(Story):
 
     def say(self, time: float, line: Line) -> None:
         """See ``Story``."""
-        self.tell(self.spelt(time, line) + "\n", droppable=line.key in DROPPABLE)
+        self.tell(self.spelt(time, line) + "\n", droppable=line.droppable or line.key in DROPPABLE)
 
     def report(self, event: Report) -> None:
         """See ``Story``."""

@@ -20,6 +20,7 @@ from sockkit.events import (
     Disturbed,
     Ended,
     Event,
+    Exited,
     Failed,
     Handshake,
     Level,
@@ -29,7 +30,9 @@ from sockkit.events import (
     Note,
     Opened,
     Retrying,
+    Said,
     Side,
+    Started,
     Totals,
     Urgent,
 )
@@ -50,11 +53,13 @@ class Line(NamedTuple):
         key: see the module.
         text: harmless: without control characters.
         important: said even with ``-q``: errors, losses, warnings.
+        droppable: may be dropped, counted, where nobody reads the story in time.
     """
 
     key: str
     text: str
     important: bool = False
+    droppable: bool = False
 
 
 def size(count: int) -> str:
@@ -178,6 +183,23 @@ def _handshake(event: Handshake, room: Room) -> list[Line]:
     return found
 
 
+def _started(event: Started, room: Room) -> list[Line]:
+    return [Line("=", f"{_session(event.session)}runs {event.program} (pid {event.pid})")]
+
+
+def _said(event: Said, room: Room) -> list[Line]:
+    return [Line("!", f"{_session(event.session)}{event.program}: {event.text}", True, True)]
+
+
+def _exited(event: Exited, room: Room) -> list[Line]:
+    how = f"ended by {event.signal}" if event.signal else f"exited with status {event.status}"
+    if event.signal is None and event.status is None:
+        how = "ended; its status is not known"
+    who = f"{_session(event.session)}{event.program} (pid {event.pid})"
+    text = f"{who} {how} after {duration(event.duration)}, {duration(event.cpu)} of CPU"
+    return [Line("=", text) if event.status == 0 else Line("!", text, True)]
+
+
 def _data(event: Data, room: Room) -> list[Line]:
     text = data_text(event, room.peers)
     if event.beside is not None:
@@ -278,6 +300,9 @@ _WORDS: dict[type, Callable[..., list[Line]]] = {
     Retrying: _retrying,
     Opened: _opened,
     Handshake: _handshake,
+    Started: _started,
+    Said: _said,
+    Exited: _exited,
     Data: _data,
     Urgent: _urgent,
     Negotiated: _negotiated,

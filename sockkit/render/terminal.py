@@ -64,7 +64,7 @@ class Terminal(Story):
         text = Text(self.spelt(time, line), style=COLOURS[line.key])
         with self._console.capture() as capture:
             self._console.print(text, end="\n")
-        self.tell(capture.get(), droppable=line.key in DROPPABLE)
+        self.tell(capture.get(), droppable=line.droppable or line.key in DROPPABLE)
 
     def block(self, lines: bytes, key: str) -> None:
         """See ``Story``: one colour for all of them."""

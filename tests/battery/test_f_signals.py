@@ -28,6 +28,7 @@ from tests.harness import (
     listener,
     needs_linux,
     needs_unix,
+    receive_all,
     run,
 )
 from tests.peers import (
@@ -165,3 +166,16 @@ def test_f7_interrupts_at_any_moment_of_a_short_life() -> None:
                 check(Result(client.returncode, out, err))
                 assert client.returncode in (-signal.SIGINT, 0)
             assert b"Hello".startswith(out)
+
+
+@needs_linux
+def test_f9_a_hundred_programs_that_fail() -> None:
+    """Each client's program ends with status 1: that is said, it is reaped, and the server serves on."""
+    with Server("--exec", "--", "false") as server:
+        for _ in range(100):
+            with server.connect() as sock:
+                assert receive_all(sock) == b""
+        server.wait_for(rb"#100 false \(pid \d+\) exited with status 1 after [\d.]+ s")
+        eventually(lambda: server.err.count(b"exited with status 1") == 100)
+        assert not Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text(), "no zombies"
+        assert server.stop().status == -signal.SIGTERM

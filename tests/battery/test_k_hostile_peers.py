@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import select
 import signal
@@ -21,6 +23,7 @@ from tests.harness import (
     needs_ipv6,
     needs_linux,
     on_terminal,
+    receive_all,
     run,
 )
 from tests.peers import (
@@ -184,3 +187,35 @@ def test_k8_two_hundred_clients_that_dribble() -> None:
         assert (cpu_time(server.pid) - before) / (time.monotonic() - begun) <= 0.1
         for client in slow:
             assert exactly(client, 10) == b"0123456789"
+
+
+@needs_linux
+def test_k10_a_program_has_its_three_pipes_and_nothing_else_of_ours() -> None:
+    """Its descriptors, its arguments as they are, every signal at its default and none blocked, a session of its own."""
+    look = (
+        "import os, json, sys\n"
+        "fds = {n: os.readlink(f'/proc/self/fd/{n}') for n in os.listdir('/proc/self/fd') if os.path.exists(f'/proc/self/fd/{n}')}\n"
+        "print(json.dumps([fds, sys.argv[1:], os.getsid(0) == os.getpid() == os.getpgrp()]))\n"
+    )
+    inherited = [os.open(os.devnull, os.O_RDONLY) for _ in range(3)]
+    try:
+        odd = ["$HOME *", "", "'", "a\nb"]
+        with Server("--exec", "--", sys.executable, "-c", look, *odd, pass_fds=inherited) as server:
+            with server.connect() as other, server.connect() as sock:
+                found = [json.loads(receive_all(each)) for each in (sock, other)]
+            server.stop()
+    finally:
+        for fd in inherited:
+            os.close(fd)
+    for fds, argv, leads in found:
+        assert sorted(fds) == ["0", "1", "2"] and argv == odd and leads
+        assert all(name.startswith("pipe:") for name in fds.values()), fds
+    pipes = [name for fds, *_ in found for name in fds.values()]
+    assert len(set(pipes)) == 6, "no pipe is shared"
+    glibc = 0b11 << 31  # 32 and 33 are its own, and ignored after every posix_spawn
+    background = ("sh", "-c", "trap '' INT HUP USR1; exec \"$@\"", "sh")
+    with Server("--exec", "--", "grep", "Sig[BI]", "/proc/self/status", prefix=background) as server:
+        with server.connect() as sock:
+            blocked, ignored = (int(line.split()[1], 16) for line in receive_all(sock).splitlines())
+            assert (blocked, ignored & ~glibc) == (0, 0)
+        server.stop()
