@@ -11,7 +11,7 @@ then asked at once, and the port is asked again.
 from __future__ import annotations
 
 import errno
-import sys
+import os
 from array import array
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -53,7 +53,6 @@ _OURS = frozenset((errno.EADDRNOTAVAIL, errno.EADDRINUSE))
 """… unless the first port is refused so: then the source address cannot be had."""
 _RESET = frozenset((errno.ECONNRESET, errno.EPIPE))
 """The handshake had come to its end before (a refusal of it is ECONNREFUSED, tcp(7))."""
-_UNDER_WAY = errno.EWOULDBLOCK if sys.platform == "win32" else errno.EINPROGRESS
 
 
 class Wishes(NamedTuple):
@@ -95,6 +94,11 @@ class Findings:
         self._state = bytearray(65536)
         self._errno = array("H", bytes(2 * 65536))
         self._ms = array("f", bytes(4 * 65536))
+        self.counts: Counter[tuple[int, int]] = Counter({(UNASKED, 0): len(self.ports)})
+        """How many ports there are of each (state, errno)."""
+
+    def __len__(self) -> int:
+        return len(self.ports) - self.counts[UNASKED, 0]
 
     def __getitem__(self, port: int) -> Answer:
         return Answer(port, self._state[port], self._errno[port], self._ms[port])
@@ -108,10 +112,8 @@ class Findings:
         self._state[port] = state
         self._errno[port] = errno
         self._ms[port] = seconds * 1000
-
-    def counts(self) -> Counter[tuple[int, int]]:
-        """How many ports there are of each (state, errno)."""
-        return Counter((self._state[port], self._errno[port]) for port in self.ports)
+        self.counts[state, errno] += 1
+        self.counts[UNASKED, 0] -= 1
 
 
 class _Asked:
@@ -163,6 +165,7 @@ class Scan:
         self._done = self._started = 0
         self._make = make
         self._address = address
+        self._connect = syscalls.beginner(loop.env)
         self._wishes = wishes
         self._interval = wishes.timeout
         self._most = wishes.parallel
@@ -186,7 +189,7 @@ class Scan:
         self._tick()
         self._fill()
         if not self._over:
-            self._beat()
+            self.loop.later(BEAT, self._beat)
 
     # ---- asking
 
@@ -220,11 +223,14 @@ class Scan:
         asked = _Asked(sock, port, now)
         try:
             answer = self._begin(asked)
+            if answer is not None and answer[1] in SHORT:
+                syscalls.close(self.env, sock)
+                return self._short(OSError(answer[1], os.strerror(answer[1])))
         except OSError as error:
             if error.errno in SHORT:
                 syscalls.close(self.env, sock)
                 return self._short(error)
-            answer = self._judged(error)
+            answer = self._judged(error.errno or 0)
         except BaseException:
             syscalls.close(self.env, sock)
             raise
@@ -263,20 +269,15 @@ class Scan:
 
     def _begin(self, asked: _Asked) -> tuple[int, int] | None:
         """Ask over TCP. An answer may be there at once: then it costs no turn of the loop."""
-        try:
-            syscalls.connect(self.env, asked.sock, self._address(asked.port))
-        except OSError as error:
-            if error.errno != _UNDER_WAY:
-                raise
-            # A peer on this host has answered while we were in the call.
-            found = syscalls.pending_error(self.env, asked.sock)
-            return None if found is None else self._judged(found)
-        return self._connected(asked)
+        number = self._connect(asked.sock, self._address(asked.port))
+        if number == syscalls.UNDER_WAY:
+            return None
+        return self._judged(number) if number else self._connected(asked)
 
     def _answer(self, asked: _Asked) -> tuple[int, int] | None:
         """What came back, once something did."""
         error = syscalls.pending_error(self.env, asked.sock)
-        return self._connected(asked) if error is None else self._judged(error)
+        return self._connected(asked) if error is None else self._judged(error.errno or 0)
 
     def _connected(self, asked: _Asked) -> tuple[int, int]:
         """Open, unless it is ourselves: an ephemeral port that is the one asked connects to itself (RFC 9293, 3.5: simultaneous open)."""
@@ -286,8 +287,7 @@ class Scan:
             return CLOSED, 0
         return OPEN, 0
 
-    def _judged(self, error: OSError) -> tuple[int, int]:
-        number = error.errno or 0
+    def _judged(self, number: int) -> tuple[int, int]:
         if number == errno.ECONNREFUSED:
             return CLOSED, number
         return (OPEN if number in _RESET else FILTERED), number
@@ -298,7 +298,7 @@ class Scan:
         try:
             answer = self._answer(asked)
         except OSError as error:
-            answer = self._judged(error)
+            answer = self._judged(error.errno or 0)
         if answer is not None:
             self._forget(asked)
             self._settle(asked, *answer)
@@ -401,7 +401,7 @@ class DatagramScan(Scan):
         except OSError as error:
             if error.errno not in SHORT:
                 self._forget(asked)
-                self._settle(asked, *self._judged(error))
+                self._settle(asked, *self._judged(error.errno or 0))
 
 
 _ROOM = memoryview(bytearray(1))

@@ -18,7 +18,7 @@ import sys
 from collections.abc import Callable
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 try:
     import fcntl  # now, and not when it is wanted: then there may be no descriptor left to load it with
@@ -300,6 +300,52 @@ def attempter(env: Env) -> Callable[[int, int, int], Attempt]:
         return 0, Identity(*values)
 
     return bare
+
+
+def maker(env: Env, spec: SocketSpec) -> Callable[[], socket.socket]:
+    """A function that makes one non-blocking socket after the other, for many of them: chosen once, as ``attempter`` is."""
+    flag = getattr(socket, "SOCK_NONBLOCK", 0)
+    spec = spec._replace(type=base_type(spec.type) | flag)
+
+    def told() -> socket.socket:
+        sock = make(env, spec)
+        if not flag:
+            not_blocking(env, sock)
+        return sock
+
+    if env.interest & Interest.CALLS or not flag:
+        return told
+    # Python's own class around it costs as much again as the system call does.
+    parameters = spec.family or 2, spec.type, spec.proto or 0
+    return partial(cast("Callable[..., socket.socket]", socket.SocketType), *parameters)
+
+
+UNDER_WAY = errno.EINPROGRESS
+_UNDER_WAY = frozenset((UNDER_WAY, errno.EWOULDBLOCK) if sys.platform == "win32" else (UNDER_WAY,))
+
+
+def beginner(env: Env) -> Callable[[socket.socket, Address], int]:
+    """A function that begins to connect a non-blocking socket and says what came of it so far: 0 for a connection, ``UNDER_WAY``, or an errno.
+
+    A peer on this host has answered while we were in connect(2), so SO_ERROR is asked at once.
+    """
+
+    def told(sock: socket.socket, address: Address) -> int:
+        try:
+            connect(env, sock, address)
+            return 0
+        except OSError as error:
+            if error.errno not in _UNDER_WAY:
+                return error.errno or -1
+        found = pending_error(env, sock)
+        return UNDER_WAY if found is None else found.errno or -1
+
+    def bare(sock: socket.socket, address: Address) -> int:
+        number = sock.connect_ex(address)
+        return sock.getsockopt(level, option) or UNDER_WAY if number in _UNDER_WAY else number
+
+    level, option = socket.SOL_SOCKET, socket.SO_ERROR
+    return told if env.interest & Interest.CALLS else bare
 
 
 class Identity(NamedTuple):

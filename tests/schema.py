@@ -13,6 +13,7 @@ from pathlib import Path
 
 from sockkit import events
 from sockkit.render.ndjson import SCHEMA
+from sockkit.scanning import STATES
 
 PATH = Path(__file__).resolve().parent.parent / "sockkit" / "schema.json"
 
@@ -91,6 +92,39 @@ REPORTS: dict[str, Schema] = {
     },
 }
 """What the keys of a report are, where they are there."""
+
+SCAN: dict[str, Schema] = {
+    "scan": {
+        "description": "connect -z of several ports: what was asked",
+        "type": "object",
+        "required": ["host", "address", "other_addresses", "protocol", "ports", "timeout", "seconds"],
+        "properties": {
+            "host": _or_null(TEXT),
+            "address": TEXT,
+            "other_addresses": _list(TEXT),
+            "protocol": TEXT,
+            "ports": TEXT,
+            "timeout": NUMBER,
+            "seconds": NUMBER,
+        },
+    },
+    "counts": {"type": "object", "required": list(STATES), "additionalProperties": COUNT},
+    "ports": _list(
+        {
+            "type": "object",
+            "required": ["port", "state", "service", "errno", "name", "ms"],
+            "properties": {
+                "port": COUNT,
+                "state": {"enum": list(STATES[1:])},
+                "service": _or_null(TEXT),
+                "errno": _or_null(COUNT),
+                "name": {**_or_null(TEXT), "description": "of the errno"},
+                "ms": {**NUMBER, "description": "milliseconds until the answer, or waited for one"},
+            },
+        }
+    ),
+}
+REPORTS["connect"] |= SCAN
 
 OWNERS = _list(
     {
@@ -204,7 +238,7 @@ def _report(command: str) -> Schema:
 
 def schema() -> str:
     """The whole file."""
-    kinds = [event for event in typing.get_args(events.Event) if event is not events.Report]
+    kinds = [event for event in typing.get_args(events.Event) if event not in (events.Report, events.Progress)]
     usage: Schema = {
         "description": "bad input: nothing else comes",
         "type": "object",

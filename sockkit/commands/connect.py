@@ -207,7 +207,7 @@ class ConnectPlan(EndpointPlan):
             (self.tries is not None and not (self.zero and self.udp), "--tries"),
         ):
             if given:
-                raise UsageError(f"{flag} is for several ports: -z HOST PORTS, such as 1-1024", option=flag)
+                raise UsageError("it is for several ports: -z HOST PORTS, such as 1-1024", option=flag)
 
     def no_program(self) -> tuple[tuple[bool, str], ...]:
         """See ``EndpointPlan``."""

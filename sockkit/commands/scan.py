@@ -36,7 +36,6 @@ FEW = 25
 MARKS = {OPEN: "good", CLOSED: "faint", FILTERED: "changed", SILENT: "changed"}
 UDP = frozenset((None, 0, 17, 136))
 """Protocols of datagrams that have ports: UDP and UDP-Lite."""
-NONBLOCK: int = getattr(socket, "SOCK_NONBLOCK", 0)
 
 
 class Host(NamedTuple):
@@ -119,9 +118,7 @@ def check(plan: ConnectPlan) -> None:
     for row in options(type(plan)):
         if row.field not in MEANT and getattr(plan, row.field) != row.default:
             flag = row.names[0]
-            if row.group in ("session", "socket", "output"):
-                raise UsageError(f"{flag} means nothing for a list of ports: leave it out", option=flag)
-            raise UsageError(f"-z sends nothing: leave {flag} out", option=flag)
+            raise UsageError("a scan only asks which ports are open: leave it out", option=flag)
     for setting in plan.parsed_settings():
         if setting.row.moment.name == "CONNECTED":
             text = f"{setting.row.name} is for a connection, and a scan keeps none"
@@ -185,11 +182,13 @@ class _Run:
         self.env = loop.env
         family = host.resolved.family
         base = syscalls.base_type(spec.type)
-        self._spec = SocketSpec(family, base | NONBLOCK, spec.proto)
+        self._spec = SocketSpec(family, base, spec.proto)
+        self._new = syscalls.maker(loop.env, self._spec)
         self._settings = plan.parsed_settings()
         given = addresses.Target(family, None, None, host.resolved.address)
         source: Source = parse_source(plan, given)
         self._local = source.address(family, base)
+        self._plain = not self._settings and self._local is None
         self.timeout = _wait(plan, TIMEOUT)
         self.asked = asked
         wishes = scanning.Wishes(self.timeout, self._parallel(), plan.rate, plan.tries or TRIES)
@@ -217,7 +216,7 @@ class _Run:
         finally:
             self.scan.cancel()
         error = self.scan.error
-        if error is not None and not any(True for _ in self.scan.findings):
+        if error is not None and not self.scan.findings:
             raise SystemRefusal(self.doing, error, hint=self._tip(error)) from error
 
     @property
@@ -228,15 +227,15 @@ class _Run:
     def _tip(self, error: OSError) -> str | None:
         if self.doing.startswith("bind"):
             return hint("bind", error, self._spec.family, self._spec.type, self._local)
-        return creation_hint(self._spec._replace(type=syscalls.base_type(self._spec.type)), error)
+        return creation_hint(self._spec, error)
 
     def _make(self) -> socket.socket:
         env = self.env
         self.doing = "make a socket"
-        sock = syscalls.make(env, self._spec)
+        sock = self._new()
+        if self._plain:
+            return sock
         try:
-            if not NONBLOCK:
-                syscalls.not_blocking(env, sock)
             if self._settings:
                 apply_settings(env, sock, self._settings, "BEFORE_BIND")
             if self._local is not None:
@@ -260,8 +259,8 @@ def report(found: _Run, seconds: float) -> Report:
     """What was found: for people, and whole, for programs."""
     host, scan = found.host, found.scan
     findings = scan.findings
-    counts = findings.counts()
-    whole = Items(lambda: (_row(each, host.protocol) for each in findings), sum(1 for _ in findings))
+    counts = findings.counts
+    whole = Items(lambda: (_row(each, host.protocol) for each in findings), len(findings))
     everything = found.plan.verbose or found.plan.json
     listed = [each for each in findings if everything or each.state == OPEN or counts[each.state, each.errno] <= FEW]
     sections = []
@@ -270,7 +269,7 @@ def report(found: _Run, seconds: float) -> Report:
     sections.append(Section("", (), tuple(_summary(found, everything))))
     name = host.number if host.name is None else f"{host.name} ({host.number})"
     size = len(findings.ports)
-    title = f"{name}: {size} {host.protocol.upper()} port{'s' * (size != 1)} asked in {seconds:.2f} s"
+    title = f"{name}: {size} {host.protocol.upper()} port{'s' * (size != 1)} asked in {seconds:.{3 if seconds < 1 else 1}f} s"
     data: dict[str, object] = {
         "complete": found.complete,
         "scan": {
@@ -289,7 +288,7 @@ def report(found: _Run, seconds: float) -> Report:
 
 
 def _sum(found: _Run, state: int) -> int:
-    return sum(count for (each, _), count in found.scan.findings.counts().items() if each == state)
+    return sum(count for (each, _), count in found.scan.findings.counts.items() if each == state)
 
 
 def _row(answer: Answer, protocol: str) -> Row:
@@ -318,9 +317,9 @@ def _item(answer: Answer, protocol: str) -> dict[str, object]:
 
 def _summary(found: _Run, everything: bool) -> Iterator[Row]:
     """How many there are of each, and what that means."""
-    counts = found.scan.findings.counts()
+    counts = found.scan.findings.counts
     for (state, number), count in sorted(counts.items()):
-        if state == UNASKED:
+        if state == UNASKED or not count:
             continue
         said = [_meaning(found, state, number)]
         if number:

@@ -223,7 +223,9 @@ class Record:
         self._file = Recording(path, force=force)
 
     def __call__(self, event: Event) -> None:
-        """Observe."""
+        """Observe. How far it has come is for whoever waits, not for whoever reads it later."""
+        if isinstance(event, Progress):
+            return
         self._file.write(*self._lines.parts(event))
 
     def close(self) -> None:
