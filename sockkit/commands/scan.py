@@ -261,7 +261,7 @@ def report(found: _Run, seconds: float) -> Report:
     findings = scan.findings
     counts = findings.counts
     whole = Items(lambda: (_row(each, host.protocol) for each in findings), len(findings))
-    everything = found.plan.verbose or found.plan.json
+    everything = found.plan.verbose
     listed = [each for each in findings if everything or each.state == OPEN or counts[each.state, each.errno] <= FEW]
     sections = []
     if listed:
