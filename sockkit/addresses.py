@@ -185,7 +185,7 @@ def is_loopback(family: int, address: object) -> bool:
         return isinstance(address, tuple) and address[:1] == (_CIDS["local"],)
     if family == _PACKET:
         return isinstance(address, tuple) and address[:1] == ("lo",)
-    ip = _packed(family, address)
+    ip = packed(family, address)
     return ip == bytes(15) + b"\1" or (ip is not None and len(ip) == 4 and ip[0] == 127)
 
 
@@ -193,7 +193,7 @@ def is_wildcard(family: int, address: object) -> bool:
     """Whether a socket bound to it takes what arrives for any address of this host."""
     if family == _VSOCK:
         return isinstance(address, tuple) and address[:1] == (_CIDS["any"],)
-    ip = _packed(family, address)
+    ip = packed(family, address)
     return ip is not None and not any(ip)
 
 
@@ -356,7 +356,7 @@ def _pton(family: int, host: str) -> bytes | None:
         return None
 
 
-def _packed(family: int, address: object) -> bytes | None:
+def packed(family: int, address: object) -> bytes | None:
     """The four or sixteen bytes of an address; an IPv4-mapped one has four. An empty host is Python's wildcard."""
     if family not in (INET, INET6) or not isinstance(address, tuple) or not address:
         return None

@@ -82,9 +82,11 @@ class Datagrams:
         once: bool = False,
         single: bool = False,
         on_end: Callable[[], None],
+        takes: Callable[[Any], bool] | None = None,
     ) -> None:
         """
         Args:
+            takes: whether a peer, by its address, is to be heard at all; it has said so if not.
             once: end after the first datagram, or in ``pipe`` mode with our input.
             single: there is but one peer, which the socket itself knows: messages come and go without an address.
         """
@@ -101,6 +103,7 @@ class Datagrams:
         self.once = once
         self.single = single
         self.on_end = on_end
+        self._takes = takes
         self.sessions = self.sent = self.received = 0
         self.failed = False
         self._peers: OrderedDict[Any, Peer] = OrderedDict()
@@ -248,6 +251,8 @@ class Datagrams:
         """A datagram stands in the front of the buffer; ``size`` is its true length."""
         buffer = self.buffer
         peer = self._peer(address)
+        if peer is None:
+            return
         if syscalls.was_cut(size, len(buffer)):
             self.failed = True
             self.env.observer(
@@ -278,12 +283,15 @@ class Datagrams:
         elif self.mode == "pipe" or self._queue:
             self.update()
 
-    def _peer(self, address: Any) -> Peer:
+    def _peer(self, address: Any) -> Peer | None:
+        """Whose datagram it is; None: somebody's who is not to be heard."""
         peers = self._peers
         peer = peers.get(address)
         if peer is not None:
             peers.move_to_end(address)
             return peer
+        if self._takes is not None and not self._takes(address):
+            return None
         self.sessions += 1
         now = self.env.clock()
         peer = Peer(self.sessions, address, format_address(self.sock.family, address), now)

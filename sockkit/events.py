@@ -107,6 +107,20 @@ class Opened(NamedTuple):
     """The peer came to us; else we went to it."""
 
 
+class Denied(NamedTuple):
+    """Somebody was not let in: ``--allow``, ``--deny``, ``--max-conns-per-peer``. No session began."""
+
+    time: float
+    peer: str | None
+    """None: several, that are told as a count."""
+    why: str
+    """The rule that it met, as it was given."""
+    how: str
+    """``reset``, ``closed`` (where a family knows no reset), ``dropped`` (a datagram)."""
+    number: int
+    """1; or how many more there were, in a flood, than are told one by one."""
+
+
 class Certificate(NamedTuple):
     """One certificate of a chain, as its bytes say. Texts may hold anything: whoever shows them escapes them.
 
@@ -322,6 +336,8 @@ class Totals(NamedTuple):
     sent: int
     received: int
     duration: float
+    denied: int = 0
+    """Peers, or datagrams, that were not let in."""
 
 
 class Row(NamedTuple):
@@ -420,6 +436,7 @@ Event = (
     | Retrying
     | Descriptor
     | Opened
+    | Denied
     | Handshake
     | Negotiated
     | Started

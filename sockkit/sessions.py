@@ -955,6 +955,40 @@ class Session:
         self._pause = min(self._pause * 2, 0.05)  # no event tells that the send queue has run empty
         self._grace = self.loop.later(self._pause, self._finish)
 
+    def conclude(self, why: str) -> None:
+        """End now, and in order: what was taken from either end is handed over, then our end of input, and nothing more is read.
+
+        Args:
+            why: what is said of it.
+        """
+        if self.closed:
+            return
+        for timer in (self._grace, self._idle, self._reply):
+            if timer is not None:
+                timer.cancel()
+        unread = (syscalls.receive_queue(self.env, self.sock) or 0) if self.connected else 0
+        rest = f"; {unread} bytes that had come are not read" if unread else ""
+        self._note(Level.INFO, why + rest)
+        self.peer_gone = False  # it is we who go
+        if self._secured is not None and not self._secured.machine.established:
+            self.close()
+            return
+        for lane in self.relay.lanes:
+            lane.end()
+        self.update()
+        if not self.closed:
+            self.loop.later(self.settings.after_end, self._cut_off)
+
+    def _cut_off(self) -> None:
+        """Somebody does not take what was to be handed over: it was waited for."""
+        if self.closed:
+            return
+        waiting = (syscalls.send_queue(self.env, self.sock) or 0) if self.connected else 0
+        if waiting:
+            self.failed = True
+            self._lose(0 if self._counts_messages else waiting, "the peer had not taken them at the end")
+        self.close()
+
     def close(self) -> None:
         """Stop, close the socket, and say the sum."""
         if self.closed:

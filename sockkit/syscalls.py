@@ -58,6 +58,8 @@ AF_VSOCK: int | None = getattr(socket, "AF_VSOCK", None)
 NO_TRUNC = frozenset((26, 29)) if LINUX else frozenset()
 """LLC and CAN: see ``_trunc``."""
 SO_MEMINFO = 55
+SO_PEERCRED: int | None = getattr(socket, "SO_PEERCRED", None) if LINUX else None
+"""OpenBSD's is another struct, and others have no such option."""
 SIOCOUTQ = 0x5411
 ROOM_LEFT = frozenset((3, 4, 5, 6, 9, 11, 31))
 """Families to which the same ioctl tells how much room is left: AX25, IPX, APPLETALK, NETROM, X25, ROSE, BLUETOOTH (their TIOCOUTQ)."""
@@ -640,6 +642,20 @@ def linger(env: Env, sock: socket.socket, seconds: int) -> None:
     value = struct.pack("ii", 1, seconds)
     call = lambda: sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, value)
     observed(env, "setsockopt", fd, lambda: (fd, "SOL_SOCKET", "SO_LINGER", f"on, {seconds} s"), call)
+
+
+def peer_user(env: Env, sock: socket.socket) -> tuple[int | None, int | None]:
+    """SO_PEERCRED: the (uid, pid) of whoever connected a Unix socket, as they were then (unix(7)). None where it cannot be told."""
+    if SO_PEERCRED is None:
+        return None, None
+    fd, number = sock.fileno(), SO_PEERCRED
+    get = lambda: sock.getsockopt(socket.SOL_SOCKET, number, 12)
+    try:
+        raw = observed(env, "getsockopt", fd, lambda: (fd, "SOL_SOCKET", "SO_PEERCRED"), get)
+    except OSError:
+        return None, None
+    pid, uid, _ = struct.unpack("iII", raw)
+    return uid, pid
 
 
 def v6_only(env: Env, sock: socket.socket) -> bool:

@@ -19,6 +19,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "events", "text"),
     ("names", "optvals"),
     (
+        "access",
         "addresses",
         "ancillary",
         "decoders",
@@ -45,7 +46,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("loop",),
     ("carriers", "nvt", "pace", "rights"),
     ("sessions",),
-    ("calculation", "datagrams", "dial", "programs", "replay", "scanning"),
+    ("calculation", "datagrams", "dial", "door", "programs", "replay", "scanning"),
     (
         "commands",
         "commands.again",

@@ -16,6 +16,7 @@ from sockkit.commands.endpoint import (
     OwnPath,
     apply_settings,
     creation_hint,
+    duration_text,
     has_path,
     hint,
     local_text,
@@ -279,6 +280,10 @@ class ConnectPlan(EndpointPlan):
         )
 
 
+class _Over(Exception):
+    """``--duration`` is over while there is no connection."""
+
+
 class Source(NamedTuple):
     """Where to come from, as far as that was asked for."""
 
@@ -328,6 +333,8 @@ def run(plan: ConnectPlan, env: Env) -> Exit:
         return scan.run(plan, env)
     plan.check_scan()
     settings = plan.session_settings(plan.oob)
+    if plan.zero and plan.duration is not None:
+        raise UsageError("-z has no conversation that could last: leave --duration out", option="--duration")
     plan.check_again()
     for given, flag in ((plan.replay is not None, "--replay"), *plan.text_options(), (plan.telnet, "--telnet")):
         if plan.zero and given:
@@ -396,6 +403,7 @@ class _Call:
             raise UsageError("a timeout of 0 seconds allows no connection: give more", option="--connect-timeout")
         self.source = Source(None, plan.source_port)
         self.path: OwnPath | None = None
+        self.limited = False
         self.peer: object = None
         self.ends: tuple[stdio.LocalEnd | None, stdio.LocalEnd | None] | None = None
         self.others = ""
@@ -409,6 +417,9 @@ class _Call:
                 if self.plan.own_source:
                     self._local_ends(loop)  # nobody is called for a file that is not there
                 return self.once(loop, target) if self.again is None else self.again.run(loop, self, target)
+            except _Over:
+                self.env.observer(Note(self.env.clock(), 0, Level.INFO, duration_text(self.plan)))
+                return Exit.OK
             finally:
                 self._close_ends()
 
@@ -643,6 +654,17 @@ class _Call:
             except OSError as error:
                 raise SystemRefusal("write to stdout", error) from error
 
+    def _limit(self, loop: Loop, seconds: float) -> None:
+        """``--duration``: counted from the first connection, however many there are."""
+        if not self.limited:
+            self.limited = True
+            loop.later(seconds, self._on_duration)
+
+    def _on_duration(self) -> None:
+        if self.session is None or self.session.closed:
+            raise _Over  # between two connections
+        self.session.conclude(duration_text(self.plan))
+
     def _converse(self, loop: Loop, sock: socket.socket, *, own: bool) -> Exit:
         env, plan, means = self.env, self.plan, self.means
         settings = plan.for_messages(self.settings, means)
@@ -716,6 +738,8 @@ class _Call:
             session.start()
             if player is not None:
                 player.start()
+            if plan.duration is not None and not session.closed:
+                self._limit(loop, plan.duration)
             if not session.closed or (programs is not None and programs.running):
                 loop.run()
         finally:

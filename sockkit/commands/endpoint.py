@@ -107,6 +107,9 @@ class EndpointPlan(Plan):
     idle_timeout: float | None = option(
         "--idle-timeout", kind=SECONDS, group="session", help="end with status 1 when nothing moved for S seconds"
     )
+    duration: float | None = option(
+        "--duration", kind=SECONDS, group="session", help="end after S seconds, in order and with status 0"
+    )
     no_shutdown: bool = option(
         "--no-shutdown", group="session", help="do not pass the end of stdin on to the peer (half-close)"
     )
@@ -456,6 +459,8 @@ class EndpointPlan(Plan):
         if idle == 0:
             name = "--idle-timeout" if self.idle_timeout == 0 else "--wait"
             raise UsageError("a timeout of 0 seconds ends everything at once: leave it out for none", option=name)
+        if self.duration == 0:
+            raise UsageError("0 seconds end everything before it begins: give more", option="--duration")
         if self.half_close and self.no_shutdown:
             raise UsageError("-N and --no-shutdown contradict each other: give one", option="--no-shutdown")
         return Settings(
@@ -755,6 +760,11 @@ class OwnPath:
 def has_path(family: int, address: object) -> bool:
     """True if binding there makes a path: a Unix address that is neither abstract nor empty."""
     return family == AF_UNIX and isinstance(address, (str, bytes)) and address[:1] not in ("", b"", "\0", b"\0")
+
+
+def duration_text(plan: EndpointPlan) -> str:
+    """What is said when ``--duration`` is over."""
+    return f"the {plan.duration:g} s of --duration are over"
 
 
 def timed_out(seconds: float) -> OSError:

@@ -16,6 +16,7 @@ from sockkit.commands.endpoint import (
     OwnPath,
     apply_settings,
     creation_hint,
+    duration_text,
     has_path,
     hint,
     local_text,
@@ -33,10 +34,11 @@ from sockkit.resolve import Resolved
 from sockkit.semantics import Join, semantics
 from sockkit.services import SERVICES
 from sockkit.sessions import Session, Settings
-from sockkit.spec import ANY_PORT, MODE, Kind, SocketSpec, choice, number, option, passed_fds
+from sockkit.spec import ANY_PORT, MODE, SECONDS, Kind, SocketSpec, choice, number, option, passed_fds
 from sockkit.text import escape
 
 if TYPE_CHECKING:
+    from sockkit.door import Door, Limits
     from sockkit.programs import Program, Programs
     from sockkit.replay import Player, Replay
     from sockkit.tls import Credentials
@@ -86,8 +88,38 @@ class ServePlan(EndpointPlan):
     )
     keep: bool = option("-k", "--keep-open", group="session", help="pipe: the next client until stdin ends")
     once: bool = option("--once", group="session", help="end after the first session")
+    allow: tuple[str, ...] = option(
+        "--allow",
+        kind=Kind("WHO"),
+        group="access",
+        multiple=True,
+        help="let nobody in but these: networks (192.0.2.0/24), hosts, ranges, names; Unix: uid:N, user:NAME; repeatable",
+    )
+    deny: tuple[str, ...] = option(
+        "--deny", kind=Kind("WHO"), group="access", multiple=True, help="refuse these, allowed or not; repeatable"
+    )
+    allow_files: tuple[str, ...] = option(
+        "--allowfile",
+        "--allow-file",
+        kind=Kind("FILE"),
+        group="access",
+        multiple=True,
+        help="--allow what stands in FILE, # begins a comment",
+    )
+    deny_files: tuple[str, ...] = option(
+        "--denyfile", "--deny-file", kind=Kind("FILE"), group="access", multiple=True, help="--deny what stands in FILE"
+    )
     max_conns: int | None = option(
-        "--max-conns", kind=number("N", 1, 10**6), group="session", help="serve N at once; others wait in the queue"
+        "--max-conns", kind=number("N", 1, 10**6), group="access", help="serve N at once; others wait in the queue"
+    )
+    max_per_peer: int | None = option(
+        "--max-conns-per-peer",
+        kind=number("N", 1, 10**6),
+        group="access",
+        help="of one address, or Unix user, serve N at once; more are reset",
+    )
+    accept_timeout: float | None = option(
+        "--accept-timeout", kind=SECONDS, group="session", help="end when nobody was there for S seconds"
     )
     backlog: int | None = option(
         "--backlog", kind=number("N", 0, 2**31 - 1), group="socket", help="length of the accept queue (128)"
@@ -124,6 +156,23 @@ class ServePlan(EndpointPlan):
         """See ``EndpointPlan``."""
         own = (self.mode != "echo", "--mode"), (self.to is not None, "--to"), (self.keep, "-k")
         return *own, *super().no_program()
+
+    def limits(self) -> Limits | None:
+        """Who may come, how many and how long nobody need; None: whoever likes to.
+
+        Raises:
+            UsageError: what is no rule, or cannot be read.
+        """
+        given = [(text, "--allow", True) for text in self.allow] + [(text, "--deny", False) for text in self.deny]
+        files = [(path, "--allow-file", True) for path in self.allow_files]
+        files += [(path, "--deny-file", False) for path in self.deny_files]
+        if self.accept_timeout == 0:
+            raise UsageError("a timeout of 0 seconds lets nobody in: give more", option="--accept-timeout")
+        if not given and not files and self.max_per_peer is None and self.accept_timeout is None:
+            return None
+        from sockkit import door
+
+        return door.Limits(door.rules(given, files), self.max_per_peer, self.accept_timeout)
 
     def path_options(self) -> tuple[tuple[bool, str], ...]:
         """(given, flag) of the options that only the path of a Unix socket has."""
@@ -189,6 +238,8 @@ class _Server:
         self.target: addresses.Target | None = None
         self.means = semantics(None, syscalls.base_type(plan.type_number()), None)
         self.most = 1 if plan.mode == "pipe" else plan.max_conns
+        self.limits = plan.limits()
+        self.door: Door | None = None
 
     def run(self) -> Exit:
         env = self.env
@@ -210,13 +261,18 @@ class _Server:
                 self.beyond_found = self._resolve(self.beyond, self._spec_beyond(self.beyond.family))
             sock = self.sock = self._socket()
             try:
+                if self.limits is not None:
+                    self._make_door(sock, self.limits)
                 self._announce(sock)
                 self._serve(sock)
+                if self.plan.duration is not None:
+                    self.loop.later(self.plan.duration, self._on_duration)
                 self.loop.run()
             finally:
                 self._close()
                 duration = env.clock() - begun
-                env.observer(Totals(env.clock(), self.count, self.sent, self.received, duration))
+                denied = self.door.denied if self.door is not None else 0
+                env.observer(Totals(env.clock(), self.count, self.sent, self.received, duration, denied))
             if self.loop.signal is not None:
                 raise Signalled(self.loop.signal)
             if self.player is not None and not self.player.tell("serve"):
@@ -231,6 +287,7 @@ class _Server:
             spec = plan.spec_for(target.family or socket.AF_INET, target)
             self.means = semantics(spec.family, syscalls.base_type(spec.type), spec.proto)
             plan.check(self.means, spec.family)
+            self._check_door(spec.family)
             if self.means.join & Join.ACCEPT:
                 text = "the kernel itself is the other side here: sockkit connect reaches it"
                 raise UsageError(text, option="--family")
@@ -265,12 +322,20 @@ class _Server:
             raise UsageError("--mode pipe serves one client at a time: leave --max-conns out", option="--max-conns")
         if plan.max_conns is not None and not connections and plan.fileno is None:
             raise UsageError("datagrams have no connections to count: leave --max-conns out", option="--max-conns")
+        if plan.max_per_peer is not None and plan.mode == "pipe":
+            raise UsageError("--mode pipe serves one client at a time: leave it out", option="--max-conns-per-peer")
         if plan.ready_fd is not None:
             try:
                 os.fstat(plan.ready_fd)
             except OSError as error:
                 raise UsageError(f"{plan.ready_fd} is no open descriptor", option="--ready-fd", cause=error) from error
         self.replay = plan.played(stream=None if self.target is None else not self.means.boundaries)
+
+    def _check_door(self, family: int | None) -> None:
+        if self.limits is not None:
+            from sockkit import door
+
+            door.check(self.limits, family, self.means.connections)
 
     # ---- the socket
 
@@ -302,6 +367,7 @@ class _Server:
         try:
             self.means = syscalls.means(env, sock)
             plan.check(self.means, sock.family)
+            self._check_door(sock.family)
             if syscalls.peer_address(env, sock) is not None and self.means.connections:
                 raise UsageError(
                     f"fd {fileno} is connected: it can be conversed over (sockkit connect --fileno {fileno}), not served on",
@@ -452,6 +518,45 @@ class _Server:
         can = "runs a program here" if self.plan.runs_program else "can connect"
         return remark, f"whoever can reach this host over the network {can}: 127.0.0.1 is for this host only"
 
+    def _make_door(self, sock: socket.socket, limits: Limits) -> None:
+        from sockkit import door
+
+        def look_up(host: str) -> list[Resolved]:
+            target = addresses.Target(None, host, 0, None)
+            try:
+                return resolve(self.loop, target, SocketSpec(type=socket.SOCK_STREAM), numeric=self.plan.numeric)
+            except (OSError, UnicodeError, ValueError) as error:
+                tip = "-n asks no name server" if self.plan.numeric else None
+                raise SystemRefusal(f"look up {escape(host)}, which a rule names", error, hint=tip) from error
+
+        if limits.rules is not None:
+            door.resolve(self.env, limits.rules, look_up)
+            v6_only = sock.family == syscalls.AF_INET6 and syscalls.v6_only(self.env, sock)
+            warning = door.unreachable(limits.rules, sock.family, v6_only=v6_only)
+            if warning is not None:
+                self.env.observer(Note(self.env.clock(), 0, Level.WARNING, warning))
+        self.door = door.Door(self.loop, sock.family, limits, self._on_patience)
+
+    def _on_patience(self) -> None:
+        """``--accept-timeout``: nobody was there for so long. If nobody ever was, that is a failure."""
+        env, wait = self.env, self.plan.accept_timeout
+        assert wait is not None
+        if self.datagrams is not None and self.datagrams.sessions:
+            return  # somebody was heard from, and datagrams have no end: --idle-timeout is for that
+        if self.count:
+            env.observer(Note(env.clock(), 0, Level.INFO, f"nobody else came for {wait:g} s: done"))
+        else:
+            self.failed = True
+            env.observer(Failed(env.clock(), 0, f"wait for a client on {self.local}", timed_out(wait), None))
+        self.loop.stop()
+
+    def _on_duration(self) -> None:
+        """``--duration``: the end that was asked for; sessions that are open end as by a signal."""
+        left = len(self.sessions)
+        text = f"{left} session{'s' * (left != 1)} still open" if left else "nobody is left"
+        self.env.observer(Note(self.env.clock(), 0, Level.INFO, f"{duration_text(self.plan)}: {text}"))
+        self.loop.stop()
+
     def _serve(self, sock: socket.socket) -> None:
         plan, loop = self.plan, self.loop
         if self.replay is not None:
@@ -465,6 +570,8 @@ class _Server:
             self.sink = plan.open_sink(self.env)
         means = self.means
         self.settings = plan.for_messages(self.settings, means)
+        if self.door is not None:
+            self.door.wait()
         if means.connections:
             syscalls.more_descriptors(self.env)
             self._take_spare()
@@ -487,6 +594,7 @@ class _Server:
             once=plan.once,
             single=means.mutual or not means.join & (Join.CONNECT | Join.SEND),
             on_end=loop.stop,
+            takes=self.door.takes if self.door is not None else None,
         )
         self.datagrams.start()
         if self.player is not None:
@@ -505,6 +613,8 @@ class _Server:
             except OSError as error:
                 self._on_refused_accept(error)
                 return
+            if self.door is not None and not self.door.admits(sock, address):
+                continue
             if self.options and not self._tune(sock):
                 continue
             self._open(sock, address)
@@ -585,6 +695,8 @@ class _Server:
 
     def _open(self, sock: socket.socket, address: Any) -> None:
         self.count += 1
+        if self.door is not None:
+            self.door.enter(self.count)
         syscalls.not_blocking(self.env, sock)
         if self.beyond is not None:
             self._dial(self.count, sock, address)
@@ -622,6 +734,7 @@ class _Server:
             server = dialer.socket
             if server is None or dialer.winner is None:
                 syscalls.close(env, sock)
+                self._left(number)
                 self._resume()
                 return
             name = addresses.format_address(dialer.winner.family, dialer.winner.address)
@@ -678,7 +791,12 @@ class _Server:
         if self.player is not None:
             self.player.start()
 
+    def _left(self, number: int) -> None:
+        if self.door is not None:
+            self.door.leave(number)
+
     def _on_close(self, session: Session) -> None:
+        self._left(session.number)
         received, sent = session.totals
         self.received += received
         self.sent += sent
@@ -709,6 +827,8 @@ class _Server:
             self._resume()
 
     def _close(self) -> None:
+        if self.door is not None:
+            self.door.close()
         if self.datagrams is not None:
             membership(self.env, self.sock, self.plan.join, join=False)
             self.datagrams.close()

@@ -10,6 +10,7 @@ from sockkit.events import (
     Closed,
     Code,
     Data,
+    Denied,
     Descriptor,
     Direction,
     Event,
@@ -31,7 +32,7 @@ from sockkit.render import WHOLE, Output, Wish
 from sockkit.render.stderr import PATIENCE, Stderr
 from sockkit.render.story import Flood, Line, Room, data_text, dropped, lines
 
-SERVER_LINES = (Listening, Opened, Closed, Totals, Urgent)
+SERVER_LINES = (Listening, Opened, Denied, Closed, Totals, Urgent)
 """What ``serve`` says where no terminal is."""
 IMPORTANT = (Descriptor, Exited, Failed, Lost, Note, Said)
 """Events that may have important lines, which are said whatever was wished."""

@@ -15,6 +15,7 @@ from sockkit.events import (
     Call,
     Closed,
     Data,
+    Denied,
     Descriptor,
     Direction,
     Disturbed,
@@ -170,6 +171,11 @@ def _opened(event: Opened, room: Room) -> list[Line]:
     return [Line("=", f"{_session(event.session)}{event.peer} connected (here: {event.local})")]
 
 
+def _denied(event: Denied, room: Room) -> list[Line]:
+    who = f"and {event.number} more, not shown one by one," if event.peer is None else event.peer
+    return [Line("x", f"{who} denied ({event.how}): {event.why}")]
+
+
 def _handshake(event: Handshake, room: Room) -> list[Line]:
     alpn = f", ALPN {event.alpn}" if event.alpn else ""
     who = _session(event.session)
@@ -282,7 +288,8 @@ def _note(event: Note, room: Room) -> list[Line]:
 
 def _totals(event: Totals, room: Room) -> list[Line]:
     sessions = f"{event.sessions} session{'' if event.sessions == 1 else 's'}"
-    return [Line("x", f"total: {sessions}, {_sum(event)}")]
+    denied = f"; {event.denied} denied" if event.denied else ""
+    return [Line("x", f"total: {sessions}, {_sum(event)}{denied}")]
 
 
 def _sum(event: Closed | Totals) -> str:
@@ -299,6 +306,7 @@ _WORDS: dict[type, Callable[..., list[Line]]] = {
     Attempt: _attempt,
     Retrying: _retrying,
     Opened: _opened,
+    Denied: _denied,
     Handshake: _handshake,
     Started: _started,
     Said: _said,
