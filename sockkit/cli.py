@@ -42,7 +42,10 @@ FOREIGN = {
     "-W": "not here; --idle-timeout S ends a silent conversation",
     "-d": "it is --recv-only here",
     "-t": "it is --telnet here",
-    "-X": "sockkit knows no proxies",
+    "-X": "not here; the scheme of --proxy says what is spoken: --proxy socks5h://HOST:PORT",
+    "--proxy-type": "not here; the scheme of --proxy says it: --proxy socks5h://HOST:PORT",
+    "--proxy-auth": "not here: a password on the command line is in the list of processes; --proxy-auth-file FILE reads it",
+    "--proxy-dns": "not here; --proxy socks5h:// lets the proxy resolve, --proxy socks5:// resolves here",
     "--append-output": "not here; -o FILE records, and `>> FILE` keeps what is received",
     "-T": "not here; --set IP_TOS=N sets the type of service",
     "-I": "not here; --set RCVBUF=N sets the receive buffer",
@@ -51,7 +54,6 @@ FOREIGN = {
     "--ssl": "sockkit speaks no TLS: openssl s_client does",
     "--tls": "sockkit speaks no TLS: openssl s_client does",
     "--ssl-verify": "sockkit speaks no TLS: openssl s_client does",
-    "--proxy": "sockkit knows no proxies",
     "--allow": "not here: a packet filter keeps peers out before they are connected",
     "--deny": "not here: a packet filter keeps peers out before they are connected",
     "--sctp": "not here; --proto SCTP makes an SCTP socket",
@@ -228,7 +230,7 @@ def _first_line(rows: dict[str, Option], fields: str | tuple[str, ...]) -> str:
     if isinstance(fields, str):
         return _option_line(rows[fields])
     names = ", ".join(f"{rows[field].names[0]} {rows[field].kind.metavar}".rstrip() for field in fields)
-    return f"  {names:<{HELP_COLUMN}} {', '.join(rows[field].help for field in fields)}"
+    return f"  {names:<{HELP_COLUMN}} {', '.join(rows[field].help.partition(': ')[0] for field in fields)}"
 
 
 def _option_line(row: Option) -> str:
@@ -496,6 +498,7 @@ def _complain(error: SockkitError, *, json: bool = False) -> Exit:
     from sockkit.errors import describe
     from sockkit.text import escape
 
+    error.args, error.hint = (_unnamed(str(error)),), _unnamed(error.hint or "") or None
     if json:
         from sockkit.render.ndjson import complaint
 
@@ -512,6 +515,17 @@ def _complain(error: SockkitError, *, json: bool = False) -> Exit:
     for line in found:
         _say(f"sockkit: {escape(line, backslash=False)}")
     return error.exit
+
+
+def _unnamed(line: str) -> str:
+    """Without the user name and password of a URL: what was typed is repeated, in a command to type for one."""
+    scheme, separator, rest = line.partition("://")
+    if not separator:
+        return line
+    at = max(
+        rest.rfind("@"), rest.rfind("…")
+    )  # a password may hold anything; of what was cut, nobody knows what it was
+    return scheme + separator + (f"...{rest[at:]}" if at >= 0 else rest)
 
 
 def _say(line: str) -> None:

@@ -105,6 +105,25 @@ class Opened(NamedTuple):
     """Number of the socket type, without flags."""
     accepted: bool = False
     """The peer came to us; else we went to it."""
+    via: str | None = None
+    """The proxy through which the peer is reached: its address. ``local`` is our end of the connection to it."""
+
+
+class Proxied(NamedTuple):
+    """A step on the way through a proxy: what it and we have agreed on. No payload has passed yet.
+
+    Attributes:
+        proxy: as in ``--proxy``, without user name and password.
+        step: ``connected``, ``method``, ``authenticated``, ``request`` or ``reply``.
+        code: the protocol's own number of it: a method or reply of SOCKS, a status of HTTP; None where it has none.
+    """
+
+    time: float
+    session: int
+    proxy: str
+    step: str
+    text: str
+    code: int | None = None
 
 
 class Denied(NamedTuple):
@@ -437,6 +456,7 @@ Event = (
     | Descriptor
     | Opened
     | Denied
+    | Proxied
     | Handshake
     | Negotiated
     | Started

@@ -136,6 +136,7 @@ class Session:
     closed = False
     peer_gone = False
     error: Exception | None = None
+    via: str | None = None
     outbound: AnyCarrier | None = None
     _rights: Rights | None = None
     _input_ended = False
@@ -182,6 +183,7 @@ class Session:
         credentials: Credentials | None = None,
         kept: bytes = b"",
         ends: Ends | None = None,
+        via: str | None = None,
     ) -> None:
         """
         Args:
@@ -198,6 +200,7 @@ class Session:
             kept: what the connection before did not take of our input: it goes first.
             destination: where every message is sent to, where the socket cannot be connected.
             ends: makes our ends, and the relay with them a duplex one, where they are not there before the conversation is.
+            via: the proxy through which the peer is reached.
         """
         self.loop = loop
         self.env: Env = loop.env
@@ -220,6 +223,8 @@ class Session:
         self.destination = destination
         self._kept = kept
         self._ends = ends
+        if via is not None:
+            self.via = via
         self._opened = self.env.clock()
         if credentials is not None:
             receive, send = syscalls.receiver(self.env, sock), syscalls.sender(self.env, sock)
@@ -433,7 +438,7 @@ class Session:
 
     def start(self) -> None:
         """Say that it is open, and begin to watch."""
-        self.env.observer(Opened(self._opened, self.number, self.peer, self.local, *self.kind, self.accepted))
+        self.env.observer(Opened(self._opened, self.number, self.peer, self.local, *self.kind, self.accepted, self.via))
         if self._secured is not None:
             self._begin_handshake(self._secured)
             return

@@ -818,6 +818,17 @@ def receiver(env: Env, sock: socket.socket) -> Read:
     return _watched(env, "recv", sock.fileno(), lambda buffer: receive_into(buffer, 0, flags))
 
 
+def peeker(env: Env, sock: socket.socket) -> Read:
+    """recv(2) with MSG_PEEK: the same, and what was read stays to be received again."""
+    receive_into, flags, fd = sock.recv_into, DONTWAIT | socket.MSG_PEEK, sock.fileno()
+
+    def peek(buffer: memoryview) -> int:
+        arguments: Callable[[], tuple[object, ...]] = lambda: (fd, len(buffer), "MSG_PEEK")
+        return observed(env, "recv", fd, arguments, lambda: receive_into(buffer, 0, flags), quiet=(BlockingIOError,))
+
+    return peek
+
+
 def _trunc(sock: socket.socket) -> int:
     """MSG_TRUNC, where the family has it: J1939 refuses flags that it does not know (net/can/j1939/socket.c), and LLC takes
     the message without copying it (net/llc/af_llc.c). No frame of theirs is larger than our buffer."""

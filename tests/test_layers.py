@@ -31,6 +31,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "semantics",
         "faults",
         "ports",
+        "proxies",
         "services",
         "sockopts",
         "spec",
@@ -46,7 +47,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("loop",),
     ("carriers", "nvt", "pace", "rights"),
     ("sessions",),
-    ("calculation", "datagrams", "dial", "door", "programs", "replay", "scanning"),
+    ("calculation", "datagrams", "dial", "door", "programs", "replay", "scanning", "tunnel"),
     (
         "commands",
         "commands.again",
@@ -59,6 +60,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "commands.probe",
         "commands.space",
         "commands.steps",
+        "commands.through",
     ),
     (
         "commands.connect",
@@ -107,6 +109,8 @@ HOMES: dict[str, set[str]] = {
     "asyncio": set(),
     "socketserver": set(),
     "ssl": {"tls"},
+    "socksio": {"proxies"},
+    "h11": {"proxies"},
     # stdio needs PIPE_BUF; plain writes reports and the story, which have no loop, to what may be lent non-blocking.
     "select": {"loop", "render.plain", "render.stderr", "stdio"},
     "fcntl": {"syscalls"},

@@ -40,7 +40,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sockkit.commands.again import Again
+    from sockkit.commands.through import Through
     from sockkit.faults import Faults
+    from sockkit.proxies import Proxy
     from sockkit.replay import Replay
     from sockkit.tls import Credentials
 
@@ -86,6 +88,18 @@ def _rate(text: str) -> float:
 RATE = Kind("N", _rate)
 
 
+def _proxy(text: str) -> Proxy:
+    from sockkit import proxies
+
+    return proxies.parse(text)
+
+
+def _complete_proxy(start: str) -> list[tuple[str, str]]:
+    from sockkit import proxies
+
+    return [(f"{name}://", row.protocol) for name, row in proxies.SCHEMES.items() if name.startswith(start)]
+
+
 class ConnectPlan(EndpointPlan):
     """sockkit connect [OPTIONS] [ADDRESS]
 
@@ -99,7 +113,7 @@ class ConnectPlan(EndpointPlan):
     """
 
     FIRST = (
-        *("udp", "unix", ("ipv4", "ipv6"), "wait", ("source", "source_port"), "zero", "tls", "retry"),
+        *("udp", "unix", ("ipv4", "ipv6"), "wait", ("source", "source_port"), "zero", "tls", ("proxy", "retry")),
         *("hex", "outputs", "verbose", "quiet"),
     )
     address: tuple[str, ...] = ()
@@ -157,6 +171,18 @@ class ConnectPlan(EndpointPlan):
         help="trust the one certificate with this SHA-256, whatever its name",
     )
     insecure: bool = option("--insecure", group="tls", help="do not verify the peer: anybody may be at the other end")
+    proxy: Proxy | None = option(
+        "--proxy",
+        kind=Kind("URL", _proxy, _complete_proxy),
+        group="proxy",
+        help="go through a proxy: socks5h://HOST:PORT, socks5, socks4a, socks4, http",
+    )
+    proxy_auth_file: str | None = option(
+        "--proxy-auth-file",
+        kind=Kind("FILE"),
+        group="proxy",
+        help="its first line is USER:PASSWORD for the proxy (without it: SOCKKIT_PROXY_AUTH in the environment)",
+    )
     oob: bytes = option(
         "--oob",
         kind=OOB,
@@ -339,9 +365,16 @@ def run(plan: ConnectPlan, env: Env) -> Exit:
     for given, flag in ((plan.replay is not None, "--replay"), *plan.text_options(), (plan.telnet, "--telnet")):
         if plan.zero and given:
             raise UsageError(f"-z sends nothing: leave {flag} out", option="-z")
-    if plan.fileno is not None and not plan.code:
+    if plan.proxy is not None:
+        from sockkit.commands import through
+
+        target = through.destination(plan, plan.proxy)
+    elif plan.proxy_auth_file is not None:
+        raise UsageError("there is no --proxy URL for it", option="--proxy-auth-file")
+    elif plan.fileno is not None and not plan.code:
         return _Call(plan, env, settings, None).over_descriptor(plan.fileno)
-    target = plan.target(plan.address)
+    else:
+        target = plan.target(plan.address)
     if target.address in ("", b""):
         raise UsageError("an abstract socket needs a name to connect to: @NAME", option="ADDRESS")
     spec = plan.spec_for(target.family or socket.AF_INET, target)
@@ -363,6 +396,9 @@ def run(plan: ConnectPlan, env: Env) -> Exit:
             return scan.one(plan, env, target, spec)
     call = _Call(plan, env, settings, target, type, means)
     call.replay = plan.played(stream=not means.boundaries)
+    if plan.proxy is not None:
+        call.through = through.Through(plan, env, plan.proxy, plan.proxy_auth_file, target)
+        call.target = call.through.place  # what our socket is made for
     return call.to(target)
 
 
@@ -406,12 +442,13 @@ class _Call:
         self.limited = False
         self.peer: object = None
         self.ends: tuple[stdio.LocalEnd | None, stdio.LocalEnd | None] | None = None
+        self.through: Through | None = None
         self.others = ""
         """What is said of the addresses that a datagram socket leaves out."""
 
     def to(self, target: addresses.Target) -> Exit:
         """Resolve, connect, converse; and again, if that was asked for."""
-        self.source = parse_source(self.plan, target)
+        self.source = parse_source(self.plan, self.through.place if self.through is not None else target)
         with Loop(self.env) as loop:
             try:
                 if self.plan.own_source:
@@ -427,7 +464,10 @@ class _Call:
         """One attempt, and the conversation that it leads to."""
         self.session = None
         try:
-            sock = self._dial(loop, target)
+            if self.through is not None:
+                sock = self.through.dial(loop, self.timeout, self._dial)
+            else:
+                sock = self._dial(loop, target, self.timeout)
             if sock is None:
                 return Exit.FAILED
             try:
@@ -487,6 +527,8 @@ class _Call:
                 end.close()
 
     def _peer_text(self, sock: socket.socket) -> str:
+        if self.through is not None:
+            return self.through.target.text
         # A peer that has reset the connection by now is not known to getpeername(2) any more.
         return addresses.format_address(sock.family, syscalls.peer_address(self.env, sock) or self.peer)
 
@@ -561,10 +603,10 @@ class _Call:
         elif self.means.join & Join.CONNECT:
             syscalls.connect(env, sock, address)
 
-    def _dial(self, loop: Loop, target: addresses.Target) -> socket.socket | None:
-        """The connected socket, or None: then everything that failed has been told."""
+    def _dial(self, loop: Loop, target: addresses.Target, left: float) -> socket.socket | None:
+        """The connected socket, or None: then everything that failed has been told. ``left``: seconds of the timeout."""
         env = self.env
-        deadline = loop.later(self.timeout, loop.stop)
+        deadline = loop.later(left, loop.stop)
         try:
             spec = self._spec(target.family or socket.AF_INET)
             found = resolve(loop, target, spec, numeric=self.plan.numeric)
@@ -670,13 +712,15 @@ class _Call:
         settings = plan.for_messages(self.settings, means)
         peer = self._peer_text(sock)
         self.sessions += 1
+        via = self.through.via if self.through is not None else None
         if plan.zero:
             if means.connections and own and peer == local_text(env, sock):
                 syscalls.close(env, sock)
                 text = "it connected to itself, by an ephemeral port that is the one asked: nobody listens there"
                 env.observer(Note(env.clock(), self.sessions, Level.WARNING, text))
                 return Exit.FAILED
-            env.observer(Opened(env.clock(), self.sessions, peer, local_text(env, sock), sock.family, self.type))
+            here = local_text(env, sock)
+            env.observer(Opened(env.clock(), self.sessions, peer, here, sock.family, self.type, via=via))
             if not means.connections:
                 text = "a datagram socket connects without asking the peer: -z says nothing about it"
                 env.observer(Note(env.clock(), self.sessions, Level.WARNING, text))
@@ -733,6 +777,7 @@ class _Call:
             credentials=self.credentials,
             kept=self.again.kept if self.again is not None else b"",
             ends=programs.ends if programs is not None else None,
+            via=via,
         )
         try:
             session.start()

@@ -162,7 +162,14 @@ class _Flow:
         self.protocol = TCP if opened.type in (None, stream) else UDP
         here, there = _endpoint(opened.local), _endpoint(opened.peer)
         self.remark = b""
-        if opened.family not in _INTERNET or here is None or there is None:
+        if opened.via is not None:
+            # What passed is the target's, whose address may be known to the proxy alone; its port says what it speaks.
+            self.remark = f"{opened.peer} (192.0.2.2) through the proxy {opened.via}".encode(
+                "utf-8", "backslashreplace"
+            )
+            here = (socket.inet_aton(FIRST_STANDIN[0]), here[1] if here else 40000)
+            there = (socket.inet_aton(FIRST_STANDIN[1]), int(opened.peer.rpartition(":")[2]))
+        elif opened.family not in _INTERNET or here is None or there is None:
             shown = "TCP" if self.protocol == TCP else "UDP"
             text = f"not from any wire: {opened.local} (192.0.2.1) and {opened.peer} (192.0.2.2), shown as {shown}"
             self.remark = text.encode("utf-8", "backslashreplace")

@@ -30,6 +30,7 @@ from sockkit.events import (
     Negotiated,
     Note,
     Opened,
+    Proxied,
     Retrying,
     Said,
     Side,
@@ -168,7 +169,12 @@ def _retrying(event: Retrying, room: Room) -> list[Line]:
 
 
 def _opened(event: Opened, room: Room) -> list[Line]:
-    return [Line("=", f"{_session(event.session)}{event.peer} connected (here: {event.local})")]
+    via = f" via {event.via}" if event.via else ""
+    return [Line("=", f"{_session(event.session)}{event.peer}{via} connected (here: {event.local})")]
+
+
+def _proxied(event: Proxied, room: Room) -> list[Line]:
+    return [Line("=", f"{_session(event.session)}{event.proxy} {event.text}")]
 
 
 def _denied(event: Denied, room: Room) -> list[Line]:
@@ -307,6 +313,7 @@ _WORDS: dict[type, Callable[..., list[Line]]] = {
     Retrying: _retrying,
     Opened: _opened,
     Denied: _denied,
+    Proxied: _proxied,
     Handshake: _handshake,
     Started: _started,
     Said: _said,
