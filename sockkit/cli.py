@@ -35,36 +35,6 @@ COMMANDS = {
 PAYLOAD = ("connect",)
 """Commands whose stdout carries payload; ``serve`` in pipe mode is one of them too."""
 
-FOREIGN = {
-    "-e": "not here; at the end, --exec -- PROG ARGS.. runs a program, without a shell",
-    "-c": "not here; --sh-exec 'COMMAND' runs a command line by /bin/sh",
-    "-i": "not here; --idle-timeout S ends a silent conversation",
-    "-W": "not here; --idle-timeout S ends a silent conversation",
-    "-d": "it is --recv-only here",
-    "-t": "it is --telnet here",
-    "-X": "not here; the scheme of --proxy says what is spoken: --proxy socks5h://HOST:PORT",
-    "--proxy-type": "not here; the scheme of --proxy says it: --proxy socks5h://HOST:PORT",
-    "--proxy-auth": "not here: a password on the command line is in the list of processes; --proxy-auth-file FILE reads it",
-    "--proxy-dns": "not here; --proxy socks5h:// lets the proxy resolve, --proxy socks5:// resolves here",
-    "--append-output": "not here; -o FILE records, and `>> FILE` keeps what is received",
-    "-T": "not here; --set IP_TOS=N sets the type of service",
-    "-I": "not here; --set RCVBUF=N sets the receive buffer",
-    "-O": "not here; --set SNDBUF=N sets the send buffer",
-    "-m": "not here; --max-conns N serves N at once",
-    "--ssl": "sockkit speaks no TLS: openssl s_client does",
-    "--tls": "sockkit speaks no TLS: openssl s_client does",
-    "--ssl-verify": "sockkit speaks no TLS: openssl s_client does",
-    "--allow": "not here: a packet filter keeps peers out before they are connected",
-    "--deny": "not here: a packet filter keeps peers out before they are connected",
-    "--sctp": "not here; --proto SCTP makes an SCTP socket",
-    "--vsock": "not here; --family VSOCK makes one: sockkit connect --family VSOCK CID:PORT",
-    "--unixsock": "not here; -U makes a Unix socket",
-    "--nodns": "not here; -n asks no name server",
-    "--delay": "it is --line-delay here, a pause after each line",
-    "-Z": "not here, and nothing does the like",
-}
-"""Flags that other netcats have and sockkit has not, with the sockkit way. ``-l`` becomes a command to type."""
-
 
 class Value(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.3 on
     """A ``Kind`` for click. What is wrong is said by our own UsageError, which passes through click."""
@@ -272,8 +242,7 @@ def _check_habits(plan: Plan, address: Sequence[str], words: list[str]) -> None:
         raise _quit_after(words)
     hex = getattr(plan, "hex", False)
     if hex and len(address) == 3:
-        typed = ["sockkit", *words[:1], "-x", *address[1:]]
-        raise UsageError("it takes no value here", option="-x", hint=f"type: {_shell(typed)} 2> {_shell(address[:1])}")
+        raise _meant(words, "-x") or UsageError("it takes no value here", option="-x")
     for one, other, given in (
         ("-q", "-v", plan.quiet and plan.verbose),
         ("-q", "-x", plan.quiet and hex),
@@ -287,11 +256,19 @@ def _check_habits(plan: Plan, address: Sequence[str], words: list[str]) -> None:
         )
 
 
+def _meant(words: Sequence[str], name: str = "") -> UsageError | None:
+    """What to type for a command line of nc's, ncat's or socat's."""
+    from sockkit import foreign
+
+    return foreign.answer(words, name)
+
+
 def _quit_after(words: list[str]) -> UsageError:
+    meant = _meant(words, "-q")
     return UsageError(
         "it takes no value here: it silences the story. stdin's end is passed on and the reply waited for anyway",
         option="-q",
-        hint=f"type: {_shell(_from_netcat(words))}",
+        hint=None if meant is None else meant.hint,
     )
 
 
@@ -355,8 +332,15 @@ class Sockkit(click.Group):
         import difflib
 
         close = difflib.get_close_matches(word, COMMANDS, 1)
-        typed = ["sockkit", close[0], *args[1:]] if close else _from_netcat(args)
-        raise UsageError(f"{quoted(word)} is no command: {', '.join(COMMANDS)} are", hint=f"type: {_shell(typed)}")
+        text = f"{quoted(word)} is no command: {', '.join(COMMANDS)} are"
+        if close:
+            raise UsageError(text, hint=f"type: {_shell(['sockkit', close[0], *args[1:]])}")
+        meant = _meant(args)
+        raise (
+            meant
+            if meant is not None and meant.option
+            else UsageError(text, hint=None if meant is None else meant.hint)
+        )
 
     def get_help(self, ctx: click.Context) -> str:
         """See click."""
@@ -511,7 +495,7 @@ def _complain(error: SockkitError, *, json: bool = False) -> Exit:
             text = f"{error.option}: {text}"
         if error.cause is not None:
             text += f" (Python: {type(error.cause).__name__}: {describe(error.cause)})"
-    found = [text, *([error.hint] if error.hint else [])]
+    found = [text, *(error.hint.splitlines() if error.hint else [])]
     for line in found:
         _say(f"sockkit: {escape(line, backslash=False)}")
     return error.exit
@@ -544,20 +528,16 @@ def _translated(error: click.ClickException, words: list[str]) -> UsageError:
     command = next((word for word in words if word in COMMANDS), "")
     hint = f"sockkit {command} --help all lists the options" if command else "sockkit --help lists the commands"
     if isinstance(error, click.NoSuchOption):
-        if command and words[0] != command and name not in FOREIGN:
+        if command and words[0] != command and any(name in row.names for row in _options_of(command)):
             words = [command, *(word for word in words if word != command)]
             return UsageError("options follow the command", option=name, hint=f"type: {_shell(['sockkit', *words])}")
         if name[1:].isdecimal() and any(_is_cluster(word) and f"q{name[1:]}" in word for word in words):
             return _quit_after(words)
-        if name in ("-l", "--listen"):
-            return UsageError("to listen is a command here", option=name, hint=f"type: {_shell(_from_netcat(words))}")
-        if name in FOREIGN:
-            return UsageError(FOREIGN[name], option=name)
+        meant = _meant(words, name) if command in ("", "serve", "connect") else None
+        if meant is not None:
+            return meant
         if name == "--port" and command == "connect":
             return UsageError("the port stands in the ADDRESS: HOST PORT; a source port is -p", option=name)
-        if not command:
-            typed = _from_netcat(words)
-            return UsageError(f"options follow a command, here {typed[1]}", option=name, hint=f"type: {_shell(typed)}")
         close = f": did you mean {', '.join(sorted(error.possibilities))}?" if error.possibilities else ""
         return UsageError(f"there is no such option{close}", option=name, hint=hint)
     if isinstance(error, click.BadOptionUsage):
@@ -574,70 +554,10 @@ def _is_cluster(word: str) -> bool:
     return len(word) > 1 and word[0] == "-" and word[1] not in "-0123456789"
 
 
-def _from_netcat(words: Sequence[str]) -> list[str]:
-    """A netcat's command line as sockkit's, to be typed: ``-lvp 80`` is ``sockkit serve --mode pipe -v -p 80``.
-
-    Raises:
-        UsageError: a flag that sockkit has not.
-    """
-    rest = [word for word in words if word not in COMMANDS]
-    listen, flags, address, source = "serve" in words, list[tuple[str, ...]](), list[str](), list[str]()
-    while rest:
-        word = rest.pop(0)
-        if word == "--listen":
-            listen = True
-        elif word.startswith("--"):
-            name = word.partition("=")[0]
-            valued = name == word and _takes_value(name)
-            flags.append((word, rest.pop(0)) if valued and rest else (word,))
-        elif _is_cluster(word):
-            for at, letter in enumerate(word[1:], 2):
-                after = word[at:]
-                if letter == "l":
-                    listen = True
-                elif letter == "q" and (after.isdecimal() or (not after and len(rest) > 1 and rest[0].isdecimal())):
-                    if not after:
-                        rest.pop(0)
-                    break
-                elif _takes_value(f"-{letter}"):
-                    flags.append((f"-{letter}", after or (rest.pop(0) if rest else "")))
-                    break
-                else:
-                    flags.append((f"-{letter}",))
-        elif word.startswith("-") and word[1:].isdecimal():
-            raise UsageError("there is no such option", option=word)
-        else:
-            address.append(word)
-    if listen:
-        source = [flag[1] for flag in flags if flag[0] == "-s" and len(flag) > 1]
-        datagrams = ("-u",) in flags or ("--udp",) in flags
-        dropped = {"-z", "-s", *(("-k", "--keep-open") if datagrams else ())}
-        flags = [flag for flag in flags if flag[0] not in dropped]
-        if not any(flag[0].startswith("--mode") for flag in flags):
-            flags.insert(0, ("--mode", "pipe"))
-        if len(address) < 2:
-            address = [*source, *address]
-    command = "serve" if listen else "connect"
-    known = {name for row in _options_of(command) for name in row.names}
-    for name in (flag[0].partition("=")[0] for flag in flags):
-        if name in FOREIGN:
-            raise UsageError(FOREIGN[name], option=name)
-        if name not in known:
-            raise UsageError("there is no such option", option=name, hint=f"sockkit {command} --help all lists them")
-    if not listen and len(address) == 1 and not (address[0].isdecimal() or set(address[0]) & set(":/@")):
-        address.append("PORT")
-    return ["sockkit", command, *(word for flag in flags for word in flag), *address]
-
-
 def _options_of(command: str) -> list[Option]:
     from importlib import import_module
 
     return list(options(getattr(import_module(f"sockkit.commands.{command}"), COMMANDS[command][0])))
-
-
-def _takes_value(name: str) -> bool:
-    """True for a flag that sockkit gives a value, and so does every netcat that has it."""
-    return any(name in row.names and row.kind is not FLAG for row in (*_options_of("serve"), *_options_of("connect")))
 
 
 def _shell(words: Sequence[str]) -> str:

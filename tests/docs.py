@@ -1,6 +1,6 @@
 """Keeps docs/ true: what can be generated is generated, and what is shown was run.
 
-``python -m tests.docs`` writes docs/reference.md and sockkit/schema.json and refreshes the output of every console block;
+``python -m tests.docs`` writes docs/reference.md, the tables of docs/faults.md and docs/coming-from.md and sockkit/schema.json, and refreshes the output of every console block;
 ``python -m tests.docs --check`` fails where either differs from what is there.
 
 A console block is fenced with ``console``; a line that begins with ``$ `` is a command for bash (lines that begin with ``> ``
@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from sockkit import names, sockopts
 from sockkit.sockopts import SockOption
-from tests import schema
+from tests import migration, schema
 
 ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"^```console\n(.*?)^```", re.S | re.M)
@@ -282,22 +282,26 @@ def fault_table() -> str:
     return "\n".join(lines)
 
 
-def with_table(page: Path, mark: str, table: str) -> str:
-    """A page with the table between its two marks written anew."""
-    begin, end = f"<!-- written by python -m tests.docs: {mark} -->\n", "<!-- end -->"
-    head, _, rest = page.read_text().partition(begin)
-    return f"{head}{begin}{table}\n{end}{rest.partition(end)[2]}"
+def with_tables(page: Path, tables: dict[str, str]) -> str:
+    """A page with the tables between their two marks written anew."""
+    text = page.read_text()
+    for mark, table in tables.items():
+        begin, end = f"<!-- written by python -m tests.docs: {mark} -->\n", "<!-- end -->"
+        head, _, rest = text.partition(begin)
+        text = f"{head}{begin}{table}\n{end}{rest.partition(end)[2]}"
+    return text
 
 
 def main() -> int:
     """Write, or with ``--check`` only compare."""
     check = "--check" in sys.argv
     wrong = 0
-    faults = ROOT / "docs" / "faults.md"
+    faults, coming = ROOT / "docs" / "faults.md", ROOT / "docs" / "coming-from.md"
     written = (
         (ROOT / "docs" / "reference.md", reference()),
         (schema.PATH, schema.schema()),
-        (faults, with_table(faults, "faults", fault_table())),
+        (faults, with_tables(faults, {"faults": fault_table()})),
+        (coming, with_tables(coming, {tool: migration.table(tool) for tool in ("nc", "ncat", "socat")})),
     )
     for page, text in written:
         if not check:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import sockkit
 from sockkit import addresses, names, rules
-from sockkit.cli import COMMANDS, FOREIGN, Verb
+from sockkit.cli import COMMANDS, Verb
 from sockkit.commands import connect, inspect, probe, serve
 from sockkit.spec import GROUPS, Plan, options
 from tests.harness import ENVIRONMENT, FORBIDDEN, SOCKKIT, TIMEOUT, Process, Result, check, listener, on_terminal, run
@@ -231,7 +231,7 @@ def test_docstring_of_the_package() -> None:
         ("-luk 80", "serve --mode pipe -u 80"),
         ("-lU /tmp/x", "serve --mode pipe -U /tmp/x"),
         ("--listen 80", "serve --mode pipe 80"),
-        ("--listen --udp 80", "serve --mode pipe --udp 80"),
+        ("--listen --udp 80", "serve --mode pipe -u 80"),
         ("connect -q 1 -u localhost 80", "connect -u localhost 80"),
         ("connect -q1 localhost 80", "connect localhost 80"),
         ("--json probe --family INET6", "probe --json --family INET6"),
@@ -263,22 +263,6 @@ def test_what_is_to_be_typed_works() -> None:
         again = typed(refused("-q", "1", "127.0.0.1", str(port)))
         assert run(*again, stdin=b"Hello, world\n") == (0, b"", b"")
         assert server.finish()[:2] == (0, b"Hello, world\n")
-
-
-@pytest.mark.parametrize("name", FOREIGN)
-def test_flags_of_other_netcats(name: str) -> None:
-    for command in ("connect", "serve"):
-        if any(name in row.names for row in options(PLANS[command])):
-            continue
-        value = [] if name in ("-d", "-t") else ["FILE"]
-        assert refused(command, name, *value, "127.0.0.1", "80") == [f"sockkit: {name}: {FOREIGN[name]}"]
-
-
-def test_what_the_hints_name_is_there() -> None:
-    """An option that a hint recommends exists."""
-    known = {name for plan in PLANS.values() for row in options(plan) for name in row.names}
-    for name, hint in FOREIGN.items():
-        assert set(re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", hint)) <= known, name
 
 
 HINTS = sorted(

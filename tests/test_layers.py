@@ -71,6 +71,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "commands.serve",
         "commands.watch",
     ),
+    ("foreign",),
     (
         "render",
         "render.capture",

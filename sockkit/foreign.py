@@ -1,0 +1,1020 @@
+"""The command lines of Debian's nc, of ncat and of socat, and how sockkit says the same.
+
+One row an option. Who types one of theirs is told from these rows what to type instead; docs/coming-from.md is made from
+them, its sockkit column by the same translation. Loaded only when a command line is wrong.
+
+Sources: nc(1) of netcat-openbsd 1.219, ncat(1) 7.93, socat(1) 1.7.4.4.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from sockkit.commands.connect import ConnectPlan
+from sockkit.commands.serve import ServePlan
+from sockkit.errors import UsageError
+from sockkit.spec import FLAG, options
+from sockkit.text import quoted
+
+COMMANDS = {"serve": ServePlan, "connect": ConnectPlan}
+PROXY_PORTS = {"http": "3128", "socks4": "1080", "socks4a": "1080", "socks5": "1080", "socks5h": "1080"}
+"""What nc and ncat take where a proxy is named without its port."""
+
+
+class Typed(NamedTuple):
+    """A sockkit command line; ``after`` is what the shell does: ``< /dev/null``."""
+
+    words: list[str]
+    after: str = ""
+
+    def __str__(self) -> str:
+        return f"{shlex.join(self.words)} {self.after}".rstrip()
+
+
+class Line:
+    """What a foreign command line asks for, put together option by option.
+
+    Attributes:
+        flags: sockkit's options, in the order in which theirs were typed.
+        program, shell: what is run for a connection, without and with a shell.
+    """
+
+    def __init__(self, *, listen: bool = False) -> None:
+        self.listen = listen
+        self.keep = self.zero = self.udp = False
+        self.mode = self.to = self.source = self.shell = self.after = ""
+        self.flags: list[tuple[str, ...]] = []
+        self.address: list[str] = []
+        self.program: list[str] = []
+        self.proxy = self.proxy_type = self.proxy_user = self.proxy_dns = ""
+        self.used: list[Row] = []
+
+    def typed(self) -> Typed:
+        """As it is typed for sockkit."""
+        command = "serve" if self.listen else "connect"
+        if self.program or self.shell:
+            one = self.listen and not self.keep and not self.udp
+            flags = [*([("--once",)] if one else []), *self.flags]
+        elif self.listen:
+            own = any(flag[0].startswith("--mode") for flag in self.flags)
+            mode = [] if own or self.mode == "echo" else [("--mode", self.mode or "pipe")]
+            one = not self.keep and self.mode in ("echo", "relay") and not self.udp
+            flags = [*mode, *([("--once",)] if one else []), *self.flags]
+            if self.to:
+                flags.append(("--to", self.to))
+        else:
+            flags = list(self.flags)
+        if not self.listen or self.udp or self.mode not in ("", "pipe") or self.program or self.shell:
+            flags = [flag for flag in flags if flag != ("-k",)]
+        if self.listen:
+            flags = [flag for flag in flags if flag != ("-z",)]
+        address = list(self.address)
+        if self.source and self.listen and len(address) < 2:
+            address.insert(0, self.source)
+        elif self.source and not self.listen:
+            flags.append(("-s", self.source))
+        if self.proxy:
+            flags.append(("--proxy", self._proxy_url()))
+        whole = len(address) != 1 or address[0].isdecimal() or set(address[0]) & set(":/@,") or ("-U",) in flags
+        if not self.listen and not whole:
+            address.append("PORT")
+        words = ["sockkit", command, *(word for flag in dict.fromkeys(flags) for word in flag), *address]
+        if self.shell:
+            words[2:2] = ["--sh-exec", self.shell]
+        if self.program:
+            words += ["--exec", "--", *self.program]
+        return Typed(words, self.after)
+
+    def _proxy_url(self) -> str:
+        kind = self.proxy_type or "http"
+        if kind == "socks5" and self.proxy_dns != "local":
+            kind = "socks5h"
+        if kind == "socks4" and self.proxy_dns != "local":
+            kind = "socks4a"
+        host, colon, port = self.proxy.rpartition(":")
+        if not colon or not port.isdecimal() or self.proxy.endswith("]"):
+            host, port = self.proxy, PROXY_PORTS[kind]
+        user = f"{self.proxy_user}@" if self.proxy_user else ""
+        return f"{kind}://{user}{host}:{port}"
+
+
+Change = Callable[[Line, str], None]
+
+
+class Row(NamedTuple):
+    """An option of one of them, or an address of socat's.
+
+    Attributes:
+        names: every spelling.
+        takes: the name of its value, empty for none.
+        becomes: sockkit's words, ``{}`` for the value; or what is done to the line; None: there is no way.
+        says: what is different, or why there is no way.
+        example: a whole command line of theirs; words in capitals stand for what is given.
+        played: the counterpart with which the example is played by tests/test_migration.py.
+        unplayed: why it is not played.
+    """
+
+    tool: str
+    names: tuple[str, ...]
+    takes: str
+    meaning: str
+    becomes: str | Change | None
+    says: str = ""
+    example: str = ""
+    played: str = ""
+    unplayed: str = ""
+
+
+class NoWay(UsageError):
+    """Something of theirs that sockkit has not, with the reason."""
+
+
+# ---- what options do to a line
+
+
+def _listen(line: Line, value: str) -> None:
+    line.listen = True
+
+
+def _keep(line: Line, value: str) -> None:
+    line.keep = True
+    line.flags.append(("-k",))
+
+
+def _udp(line: Line, value: str) -> None:
+    line.udp = True
+    line.flags.append(("-u",))
+
+
+def _zero(line: Line, value: str) -> None:
+    line.zero = True
+    line.flags.append(("-z",))
+
+
+def _source(line: Line, value: str) -> None:
+    line.source = value
+
+
+def _program(line: Line, value: str) -> None:
+    line.program = shlex.split(value)
+
+
+def _program_of(template: str) -> Change:
+    def change(line: Line, value: str) -> None:
+        line.program = template.format(value).split()
+
+    return change
+
+
+def _shell(line: Line, value: str) -> None:
+    line.shell = value
+
+
+def _tos(line: Line, value: str) -> None:
+    number = TOS.get(value.lower(), value)
+    line.flags.append(("--set", f"TCLASS={number}" if ("-6",) in line.flags else f"TOS={number}"))
+
+
+def _ttl(line: Line, value: str) -> None:
+    line.flags.append(("--set", f"UNICAST_HOPS={value}" if ("-6",) in line.flags else f"TTL={value}"))
+
+
+def _minttl(line: Line, value: str) -> None:
+    line.flags.append(("--set", f"MINHOPCOUNT={value}" if ("-6",) in line.flags else f"MINTTL={value}"))
+
+
+def _nc_proxy(line: Line, value: str) -> None:
+    line.proxy = value
+    line.proxy_type = line.proxy_type or "socks5"
+
+
+def _nc_proxy_type(line: Line, value: str) -> None:
+    line.proxy_type = {"4": "socks4", "5": "socks5", "connect": "http"}.get(value.lower(), value)
+
+
+def _proxy(line: Line, value: str) -> None:
+    line.proxy = value
+
+
+def _proxy_type(line: Line, value: str) -> None:
+    line.proxy_type = value
+
+
+def _proxy_user(line: Line, value: str) -> None:
+    line.proxy_user = value
+
+
+def _proxy_dns(line: Line, value: str) -> None:
+    line.proxy_dns = value
+
+
+def _broadcast(line: Line, value: str) -> None:
+    line.listen, line.mode = True, "broadcast"
+
+
+def _chat(line: Line, value: str) -> None:
+    line.listen, line.mode = True, "chat"
+
+
+def _hex(line: Line, value: str) -> None:
+    line.flags.append(("-x",))
+    line.after = f"2> {shlex.quote(value)}"
+
+
+def _record(line: Line, value: str) -> None:
+    known = value.rpartition(".")[2] in ("html", "ndjson", "pcapng", "raw", "svg", "txt")
+    line.flags.append(("-o", value if known else f"{value}.raw"))
+
+
+def _quit_after(line: Line, value: str) -> None:
+    if line.udp:
+        line.flags.append(("--reply-wait", value))
+
+
+def _nothing(line: Line, value: str) -> None:
+    pass
+
+
+TOS = {
+    "critical": 0xA0,
+    "inetcontrol": 0xC0,
+    "lowcost": 0x02,
+    "lowdelay": 0x10,
+    "netcontrol": 0xE0,
+    "throughput": 0x08,
+    "reliability": 0x04,
+    "ef": 0xB8,
+    **{f"af{high}{low}": high << 5 | low << 3 for high in range(1, 5) for low in range(1, 4)},
+    **{f"cs{number}": number << 5 for number in range(8)},
+}
+"""nc's words for a type of service: those of RFC 1349, and DSCPs (RFC 2474, 2597, 3246) with their two bits of ECN."""
+
+
+def _row(
+    tool: str,
+    names: str,
+    takes: str,
+    meaning: str,
+    becomes: str | Change | None,
+    example: str = "",
+    played: str = "",
+    says: str = "",
+    unplayed: str = "",
+) -> Row:
+    return Row(tool, tuple(names.split()), takes, meaning, becomes, says, example, played, unplayed)
+
+
+def _nc() -> Iterator[Row]:
+    row = partial(_row, "nc")
+    # fmt: off
+    yield row("-4", "", "IPv4 only", "-4", "nc -4 -N HOST PORT", "tcp server")
+    yield row("-6", "", "IPv6 only", "-6", "nc -6 -N ::1 PORT", "tcp6 server")
+    yield row("-b", "", "may send to broadcast addresses", "--set BROADCAST=1", "nc -b -u -w 1 HOST PORT", "udp server")
+    yield row("-C", "", "LF is sent as CRLF", "-C", "nc -C -N HOST PORT", "tcp server")
+    yield row("-D", "", "SO_DEBUG", "--set DEBUG=1", "nc -D -N HOST PORT", "tcp server", "hardly any protocol looks at it")
+    yield row("-d", "", "stdin is not read", "--recv-only", "nc -d HOST PORT", "talking server")
+    yield row("-F", "", "the connected socket itself is passed to stdout, for ssh's ProxyUseFdpass", None, says="no: sockkit carries the bytes, so that it can show them; without ProxyUseFdpass ssh takes `sockkit connect --proxy URL %h %p` as its ProxyCommand")
+    yield row("-h", "", "help", "--help", unplayed="nothing is exchanged")
+    yield row("-I", "N", "size of the receive buffer", "--set RCVBUF={}", "nc -I 65536 -N HOST PORT", "tcp server")
+    yield row("-i", "S", "a pause after each line", "--line-delay {}", "nc -i 1 -N HOST PORT", "tcp server")
+    yield row("-k", "", "with -l: the next client when one has gone", _keep, "nc -l -k HOST PORT", "tcp clients", says="ends when stdin has ended and the last client has gone; nc never")
+    yield row("-l", "", "listen", _listen, "nc -l -N HOST PORT", "tcp client", says="without an address: this host only. Without --mode pipe it is an echo server")
+    yield row("-M", "TTL", "hops that packets may make", _ttl, "nc -M 9 -u -w 1 HOST PORT", "udp server")
+    yield row("-m", "TTL", "drop what has fewer hops left", _minttl, "nc -m 9 -N HOST PORT", "tcp server")
+    yield row("-N", "", "pass the end of stdin on", "-N", "nc -N HOST PORT", "tcp server", says="the default here; --no-shutdown turns it off")
+    yield row("-n", "", "ask no name server", "-n", "nc -n -N HOST PORT", "tcp server")
+    yield row("-O", "N", "size of the send buffer", "--set SNDBUF={}", "nc -O 65536 -N HOST PORT", "tcp server")
+    yield row("-P", "USER", "user name for an HTTP proxy", _proxy_user, "nc -X connect -P USER -x PROXY HOST PORT", "", says="the password is part of the URL or of a file; nc asks the terminal", unplayed="nc asks a terminal for the password")
+    yield row("-p", "PORT", "source port; with -l the port", "-p {}", "nc -p SOURCEPORT -N HOST PORT", "tcp server")
+    yield row("-q", "S", "end S seconds after the end of stdin", _quit_after, "nc -q 1 HOST PORT", "tcp server", says="not needed: the end of stdin is passed on, and the reply waited for. Of datagrams: --reply-wait S")
+    yield row("-r", "", "ports in random order", "--random", "nc -z -r HOST PORT1-PORT2", "ports")
+    yield row("-S", "", "TCP's MD5 signatures", None, says="no: Linux wants a key for each peer, and nc has none to give: `--set TCP_MD5SIG=…` takes one (RFC 2385)")
+    yield row("-s", "ADDR", "source address; with -l the address", _source, "nc -s 127.0.0.1 -N HOST PORT", "tcp server")
+    yield row("-T", "TOS", "type of service, by name or number", _tos, "nc -T lowdelay -u -w 1 HOST PORT", "udp server")
+    yield row("-t", "", "refuse what telnet negotiates", "--telnet", "nc -t -N HOST PORT", "telnet server")
+    yield row("-U", "", "Unix socket", "-U", "nc -U -N PATH", "unix server")
+    yield row("-u", "", "UDP; with -U Unix datagrams", _udp, "nc -u -q 1 HOST PORT", "udp server", "nc -q loses a reply that comes after the end of stdin: here it is waited for")
+    yield row("-V", "TABLE", "routing table", None, says="no: OpenBSD's own. On Linux a rule chooses the table by a mark: `--set MARK=N`")
+    yield row("-v", "", "say more", "-v", "nc -v -N HOST PORT", "tcp server")
+    yield row("-W", "N", "end after N packets were received", None, says="no: nothing counts packets for an end; `| head -c N` ends it after so many bytes, --idle-timeout S after a silence")
+    yield row("-w", "S", "seconds for the connection, and of silence", "-w {}", "nc -w 5 -N HOST PORT", "tcp server")
+    yield row("-X", "4|5|connect", "the proxy's protocol", _nc_proxy_type, "nc -X connect -x PROXY -N HOST PORT", "proxy")
+    yield row("-x", "HOST:PORT", "a proxy", _nc_proxy, "nc -x PROXY -N HOST PORT", "proxy")
+    yield row("-Z", "", "DCCP", "--type DCCP --proto DCCP", says="Linux has no DCCP since 6.16", example="nc -Z -N HOST PORT", unplayed="the kernel has no DCCP")
+    yield row("-z", "", "only see whether somebody listens", _zero, "nc -z HOST PORT", "silent server")
+    yield row("PORT-PORT", "", "ports in a range, and lists of them", "--random", "nc -z HOST PORT1-PORT2", "ports", says="one after the other in nc, many at once here. With a list, commas: 22,80,8000-8010")
+    # fmt: on
+
+
+def _ncat() -> Iterator[Row]:
+    row = partial(_row, "ncat")
+    # fmt: off
+    yield row("-4", "", "IPv4 only", "-4", "ncat -4 HOST PORT", "tcp server")
+    yield row("-6", "", "IPv6 only", "-6", "ncat -6 ::1 PORT", "tcp6 server")
+    yield row("-U --unixsock", "", "Unix socket", "-U", "ncat -U PATH", "unix server")
+    yield row("--vsock", "", "VSOCK", "--family VSOCK", "ncat --vsock CID PORT", says="", unplayed="virtual machines are needed")
+    yield row("-C --crlf", "", "LF is sent as CRLF", "-C", "ncat -C HOST PORT", "tcp server")
+    yield row("-c --sh-exec", "COMMAND", "run a command by the shell for each connection", _shell, "ncat -l HOST PORT -c 'tr a-z A-Z'", "tcp client")
+    yield row("-e --exec", "COMMAND", "run a program for each connection", _program, "ncat -l HOST PORT -e '/usr/bin/tr a-z A-Z'", "tcp client", says="the program comes last. Its environment: SOCKKIT_… instead of NCAT_…")
+    yield row("--lua-exec", "FILE", "run a Lua script for each connection", _program_of("lua {}"), "ncat -l HOST PORT --lua-exec FILE", unplayed="Debian's ncat has its Lua inside; a script is one more program here")
+    yield row("-g", "HOPS", "loose source routing", None, says="no: nearly every router drops it (RFC 7126); `--set IP_OPTIONS=HEX` says it byte by byte")
+    yield row("-G", "N", "pointer into -g", None, says="no: as -g")
+    yield row("-m --max-conns", "N", "serve N clients at once", "--max-conns {}", "ncat -l -k -m 2 HOST PORT -e /bin/cat", "tcp client, stopped", says="more wait in the queue; ncat refuses them")
+    yield row("-h --help", "", "help", "--help", unplayed="nothing is exchanged")
+    yield row("-d --delay", "TIME", "a pause after each line", "--line-delay {}", "ncat -d 1 HOST PORT", "tcp server")
+    yield row("-o --output", "FILE", "record what passes", _record, "ncat -o FILE HOST PORT", "tcp server", says="ncat mixes the directions in one file; here FILE.sent.raw and FILE.received.raw, or .pcapng, .ndjson, .html …")
+    yield row("-x --hex-dump", "FILE", "a hex dump of what passes", _hex, "ncat -x FILE HOST PORT", "tcp server", says="on stderr, with direction and time; with -o FILE.txt it goes to a file too")
+    yield row("-i --idle-timeout", "TIME", "end when nothing passes", "--idle-timeout {}", "ncat -i 1 HOST PORT", "silent server, open")
+    yield row("-p --source-port", "PORT", "source port; with -l the port", "-p {}", "ncat -p SOURCEPORT HOST PORT", "tcp server")
+    yield row("-s --source", "ADDR", "source address", _source, "ncat -s 127.0.0.1 HOST PORT", "tcp server")
+    yield row("-l --listen", "", "listen", _listen, "ncat -l HOST PORT", "tcp client", says="without an address: this host only. Without --mode pipe it is an echo server")
+    yield row("-k --keep-open", "", "with -l: many clients", _keep, "ncat -l -k HOST PORT -e /bin/cat", "tcp clients, stopped", says="with a program, many at once; with stdin, one after the other (--mode broadcast: all at once)")
+    yield row("-n --nodns", "", "ask no name server", "-n", "ncat -n HOST PORT", "tcp server")
+    yield row("-t --telnet", "", "refuse what telnet negotiates", "--telnet", "ncat -t HOST PORT", "telnet server")
+    yield row("-u --udp", "", "UDP; with -U Unix datagrams", _udp, "ncat -u HOST PORT", "udp server", says="a late reply is waited for; ncat ends with stdin")
+    yield row("--sctp", "", "SCTP", "--proto SCTP", "ncat --sctp HOST PORT", "sctp server")
+    yield row("-v --verbose", "", "say more", "-v", "ncat -v HOST PORT", "tcp server")
+    yield row("-w --wait", "TIME", "seconds for the connection", "--connect-timeout {}", "ncat -w 5 HOST PORT", "tcp server", says="-w limits the silence too")
+    yield row("-z", "", "only see whether somebody listens", _zero, "ncat -z HOST PORT", "silent server")
+    yield row("--append-output", "", "-o and -x add to a file", None, says="no: a recording has one beginning; -o never writes over one unless --force is given")
+    yield row("--send-only", "", "ignore what comes, end with stdin", "--send-only", "ncat --send-only HOST PORT", "tcp server")
+    yield row("--recv-only", "", "send nothing", "--recv-only", "ncat --recv-only HOST PORT", "talking server")
+    yield row("--no-shutdown", "", "do not pass the end of stdin on", "--no-shutdown", "ncat --no-shutdown HOST PORT", "tcp server")
+    allow = "the first rule that fits decides"
+    yield row("--allow", "HOSTS", "serve these only", "--allow {}", "ncat -l HOST PORT --allow 127.0.0.1", "tcp client")
+    yield row("--allowfile", "FILE", "serve these only", "--allow @{}", "ncat -l HOST PORT --allowfile HOSTS", "tcp client")
+    yield row("--deny", "HOSTS", "serve all but these", "--deny {}", "ncat -l -k HOST PORT --deny 127.0.0.1", "denied client", allow)
+    yield row("--denyfile", "FILE", "serve all but these", "--deny @{}", "ncat -l -k HOST PORT --denyfile HOSTS", "denied client")
+    yield row("--broker", "", "what one sends all others get", _broadcast, "ncat -l --broker HOST PORT", "two clients")
+    yield row("--chat", "", "the same, with names", _chat, "ncat -l --chat HOST PORT", "two talkers", says="the words differ: ncat writes <user5> before a line")
+    yield row("--proxy", "HOST:PORT", "a proxy", _proxy, "ncat --proxy PROXY HOST PORT", "proxy")
+    yield row("--proxy-type", "http|socks4|socks5", "the proxy's protocol", _proxy_type, "ncat --proxy PROXY --proxy-type socks5 HOST PORT", "proxy", says="with -l ncat is a proxy server itself: sockkit is none")
+    yield row("--proxy-auth", "USER:PASSWORD", "who one is to the proxy", _proxy_user, "ncat --proxy PROXY --proxy-auth USER:PASSWORD HOST PORT", "proxy with a password", says="better from a file or the environment: the process list shows it to everybody")
+    yield row("--proxy-dns", "WHERE", "where the name is looked up", _proxy_dns, "ncat --proxy PROXY --proxy-type socks5 --proxy-dns local HOST PORT", "proxy", says="socks5 and socks4 look it up here; socks5h, socks4a and http leave it to the proxy")
+    yield row("--ssl", "", "TLS", "--tls", "ncat --ssl HOST PORT", "tls server", says="the peer is verified; --insecure is ncat's way. ncat ends without close_notify: its peer cannot tell an end from a cut")
+    yield row("--ssl-cert", "FILE", "our certificate", "--cert {}", "ncat -l --ssl --ssl-cert CERT --ssl-key KEY HOST PORT", "tls client", says="ncat ends TLS without close_notify")
+    yield row("--ssl-key", "FILE", "its key", "--key {}", "ncat -l --ssl --ssl-cert CERT --ssl-key KEY HOST PORT", "tls client", says="ncat ends TLS without close_notify")
+    yield row("--ssl-verify", "", "verify the peer", "--tls", "ncat --ssl-verify --ssl-trustfile CA localhost PORT", "tls server", says="ncat ends TLS without close_notify")
+    yield row("--ssl-trustfile", "FILE", "trust these certificates only", "--ca {}", "ncat --ssl-verify --ssl-trustfile CA localhost PORT", "tls server", says="ncat ends TLS without close_notify")
+    yield row("--ssl-ciphers", "LIST", "ciphers", None, says="no: those of Python's ssl, which are OpenSSL's for TLS 1.2 and later; OPENSSL_CONF changes them for a process")
+    yield row("--ssl-servername", "NAME", "the server's name", "--server-name {}", "ncat --ssl --ssl-servername localhost HOST PORT", "tls server", says="ncat ends TLS without close_notify")
+    yield row("--ssl-alpn", "LIST", "application protocols", "--alpn {}", "ncat --ssl --ssl-alpn http/1.1 localhost PORT", "tls server", says="ncat ends TLS without close_notify")
+    yield row("--version", "", "the version", "--version", unplayed="nothing is exchanged")
+    # fmt: on
+
+
+# ---- socat: two addresses, each with options
+
+
+class End:
+    """One of socat's two addresses.
+
+    Attributes:
+        role: connect, listen, local (stdin, stdout, files), program or echo.
+        reads, writes: what the shell says for a file: ``< FILE``, ``> FILE``; empty for stdin and stdout themselves.
+        source, sink: whether it can be read from, and written to.
+    """
+
+    def __init__(self) -> None:
+        self.role = "local"
+        self.flags: list[tuple[str, ...]] = []
+        self.address: list[str] = []
+        self.reads = self.writes = self.path = ""
+        self.source = self.sink = True
+        self.fork = self.udp = self.append = False
+        self.bind = self.proxy = self.proxy_type = self.proxy_port = self.proxy_user = self.shell = ""
+        self.program: list[str] = []
+
+
+Part = Callable[[End, list[str]], None]
+
+
+def _net(role: str, *flags: str, abstract: bool = False, once: bool = False) -> Part:
+    """An address that is a socket."""
+
+    def change(end: End, parts: list[str]) -> None:
+        end.role = role
+        end.udp = "-u" in flags or "RAW" in flags
+        pairs = iter(flags)
+        end.flags += [(flag,) if flag in ("-u", "-U", "--tls") else (flag, next(pairs)) for flag in pairs]
+        if once:
+            end.flags.append(("--once",))
+        end.address = [f"@{part}" for part in parts] if abstract else [part.strip("[]") for part in parts]
+
+    return change
+
+
+def _raw(role: str) -> Part:
+    """IP-SENDTO:HOST:PROTOCOL and its kin."""
+
+    def change(end: End, parts: list[str]) -> None:
+        end.role, end.udp = role, True
+        end.flags += [("--type", "RAW"), ("--proto", parts[-1])]
+        end.address = parts[:-1] or ["0.0.0.0"]
+
+    return change
+
+
+def _vsock(role: str) -> Part:
+    def change(end: End, parts: list[str]) -> None:
+        end.role = role
+        end.flags.append(("--family", "VSOCK"))
+        end.address = [":".join(parts)]
+
+    return change
+
+
+def _interface_end(end: End, parts: list[str]) -> None:
+    end.role, end.udp = "connect", True
+    end.flags += [("--family", "PACKET"), ("--type", "RAW")]
+    end.address = [parts[0]]
+
+
+def _any_family(role: str, *, type: bool) -> Part:
+    """SOCKET-CONNECT:DOMAIN:PROTOCOL:ADDRESS, SOCKET-SENDTO:DOMAIN:TYPE:PROTOCOL:ADDRESS and their kin."""
+
+    def change(end: End, parts: list[str]) -> None:
+        end.role = role
+        names = ("--family", "--type", "--proto") if type else ("--family", "--proto")
+        end.flags += [(name, value) for name, value in zip(names, parts, strict=False) if value != "0"]
+        end.address = ["hex:" + parts[-1].replace("x", "")]
+        end.udp = type
+
+    return change
+
+
+def _through(kind: str, port: str) -> Part:
+    """SOCKS4:SERVER:HOST:PORT, PROXY:PROXY:HOST:PORT."""
+
+    def change(end: End, parts: list[str]) -> None:
+        end.role = "connect"
+        if len(parts) == 4:  # SOCKS5-CONNECT:SERVER:PORT:HOST:PORT
+            end.proxy_port = parts.pop(1)
+        end.proxy, end.proxy_type = parts[0], kind
+        end.proxy_port = end.proxy_port or port
+        end.address = parts[1:]
+
+    return change
+
+
+def _program_end(end: End, parts: list[str]) -> None:
+    end.role, end.program = "program", shlex.split(":".join(parts))
+
+
+def _shell_end(end: End, parts: list[str]) -> None:
+    end.role, end.shell = "program", ":".join(parts)
+
+
+def _standard(*, source: bool = True, sink: bool = True) -> Part:
+    def change(end: End, parts: list[str]) -> None:
+        end.source, end.sink = source, sink
+
+    return change
+
+
+def _descriptor(end: End, parts: list[str]) -> None:
+    end.reads, end.writes = f"<&{parts[0]}", f">&{parts[0]}"
+
+
+def _file(*, source: bool = True) -> Part:
+    def change(end: End, parts: list[str]) -> None:
+        end.path, end.source = ":".join(parts), source
+        end.reads, end.writes = f"< {shlex.quote(end.path)}", f"> {shlex.quote(end.path)}"
+
+    return change
+
+
+def _pipe(end: End, parts: list[str]) -> None:
+    if parts:
+        _file()(end, parts)
+    else:
+        end.role = "echo"
+
+
+def _fork(end: End, parts: list[str]) -> None:
+    end.fork = True
+
+
+def _bind(end: End, parts: list[str]) -> None:
+    end.bind = parts[0]
+
+
+def _append(end: End, parts: list[str]) -> None:
+    end.writes = f">{end.writes}"
+
+
+def _verify(end: End, parts: list[str]) -> None:
+    if parts[0] == "0" and end.role == "connect":
+        end.flags.append(("--insecure",))
+
+
+def _proxy_port(end: End, parts: list[str]) -> None:
+    end.proxy_port = parts[0]
+
+
+def _proxy_name(end: End, parts: list[str]) -> None:
+    end.proxy_user = parts[0]
+
+
+def _none(end: End, parts: list[str]) -> None:
+    pass
+
+
+SHAPES: dict[str, Part] = {}
+"""What socat's addresses and their options do to an end, by the first of the row's names; the rest become sockkit's words."""
+
+
+def _socat() -> Iterator[Row]:
+    row = partial(_row, "socat")
+
+    def shaped(names: str, takes: str, meaning: str, part: Part, *more: str, **given: str) -> Row:
+        SHAPES[names.split()[0]] = part
+        return row(names, takes, meaning, "", *more, **given)
+
+    def no(names: str, takes: str, meaning: str, why: str) -> Row:
+        return row(names, takes, meaning, None, says=f"no: {why}")
+
+    # addresses
+    # fmt: off
+    yield shaped("TCP TCP-CONNECT", "HOST:PORT", "a TCP connection", _net("connect"), "socat - TCP:HOST:PORT", "tcp server")
+    yield shaped("TCP-LISTEN TCP-L", "PORT", "a TCP server", _net("listen"), "socat - TCP-LISTEN:PORT,bind=HOST", "tcp client", says="one client, as with socat; -k or a program serves more")
+    yield shaped("UDP UDP-CONNECT", "HOST:PORT", "datagrams to one address", _net("connect", "-u"), "socat - UDP:HOST:PORT", "udp server")
+    yield shaped("UDP-SENDTO", "HOST:PORT", "datagrams to one address, unconnected", _net("connect", "-u"), "socat - UDP-SENDTO:HOST:PORT", "udp server", says="the socket is connected, so that a refusal is seen")
+    yield shaped("UDP-DATAGRAM", "HOST:PORT", "datagrams to one address, replies from any", _net("connect", "-u"), "socat - UDP-DATAGRAM:HOST:PORT", "udp server", says="replies from that address only; who listens for others is `sockkit serve -u --join GROUP`")
+    yield shaped("UDP-LISTEN UDP-L", "PORT", "datagrams with whoever comes first", _net("listen", "-u"), "socat - UDP-LISTEN:PORT,bind=HOST", "udp client", says="stdin goes to whoever sent last")
+    yield shaped("UDP-RECVFROM", "PORT", "one datagram and its answer", _net("listen", "-u"), "socat - UDP-RECVFROM:PORT,bind=HOST", "udp client", says="further datagrams are taken too, until the end of stdin and --reply-wait")
+    yield shaped("UDP-RECV", "PORT", "datagrams of all, no answers", _net("listen", "-u"), "socat -u UDP-RECV:PORT,bind=HOST -", "udp talker, stopped")
+    yield shaped("UNIX-CONNECT UNIX LOCAL UNIX-CLIENT", "PATH", "a Unix connection", _net("connect", "-U"), "socat - UNIX-CONNECT:PATH", "unix server")
+    yield shaped("UNIX-LISTEN UNIX-L", "PATH", "a Unix server", _net("listen", "-U"), "socat - UNIX-LISTEN:PATH", "unix client")
+    yield shaped("UNIX-SENDTO", "PATH", "Unix datagrams", _net("connect", "-u", "-U"), "socat -u - UNIX-SENDTO:PATH", "unix datagram server")
+    yield shaped("UNIX-RECV UNIX-RECVFROM", "PATH", "Unix datagrams of all", _net("listen", "-u", "-U"), "socat -u UNIX-RECV:PATH -", "unix talker, stopped")
+    yield shaped("ABSTRACT-CONNECT ABSTRACT ABSTRACT-CLIENT", "NAME", "a Unix connection without a path", _net("connect", "-U", abstract=True), "socat - ABSTRACT-CONNECT:NAME", "unix server")
+    yield shaped("ABSTRACT-LISTEN", "NAME", "a Unix server without a path", _net("listen", "-U", abstract=True), "socat - ABSTRACT-LISTEN:NAME", "unix client")
+    yield shaped("ABSTRACT-SENDTO", "NAME", "Unix datagrams without a path", _net("connect", "-u", "-U", abstract=True), "socat -u - ABSTRACT-SENDTO:NAME", "unix datagram server")
+    yield shaped("ABSTRACT-RECV ABSTRACT-RECVFROM", "NAME", "Unix datagrams of all, without a path", _net("listen", "-u", "-U", abstract=True), "socat -u ABSTRACT-RECV:NAME -", "unix talker, stopped")
+    yield shaped("OPENSSL SSL OPENSSL-CONNECT", "HOST:PORT", "TLS, verified", _net("connect", "--tls"), "socat - OPENSSL:localhost:PORT,cafile=CA", "tls server")
+    yield shaped("OPENSSL-LISTEN SSL-L OPENSSL-L", "PORT", "a TLS server", _net("listen", "--tls"), "socat - OPENSSL-LISTEN:PORT,bind=HOST,cert=CERT,key=KEY,verify=0", "tls client", says="clients are asked for certificates with --ca only; socat asks unless verify=0")
+    yield no("OPENSSL-DTLS-CLIENT OPENSSL-DTLS-SERVER", "…", "TLS over datagrams", "Python's ssl has no DTLS")
+    yield shaped("EXEC", "COMMAND", "a program, without a shell", _program_end, "socat TCP-LISTEN:PORT,bind=HOST EXEC:'tr a-z A-Z'", "tcp client")
+    yield shaped("SYSTEM SHELL", "COMMAND", "a program, by the shell", _shell_end, "socat TCP-LISTEN:PORT,bind=HOST SYSTEM:'tr a-z A-Z'", "tcp client")
+    yield shaped("STDIO -", "", "stdin and stdout", _standard(), "socat STDIO TCP:HOST:PORT", "tcp server")
+    yield shaped("STDIN", "", "stdin alone", _standard(sink=False), "socat -u STDIN TCP:HOST:PORT", "tcp server")
+    yield shaped("STDOUT STDERR", "", "stdout alone", _standard(source=False), "socat -u TCP:HOST:PORT STDOUT", "talking server")
+    yield shaped("FD", "N", "a descriptor", _descriptor, "socat FD:0 TCP:HOST:PORT", says="by the shell's redirection; a socket: --fileno N", unplayed="the shell's redirection")
+    yield shaped("OPEN GOPEN FILE", "FILE", "a file", _file(), "socat -u OPEN:FILE TCP:HOST:PORT", "tcp server")
+    yield shaped("CREATE CREAT", "FILE", "a new file", _file(source=False), "socat -u TCP:HOST:PORT CREATE:FILE", "talking server")
+    yield shaped("PIPE FIFO", "", "an echo; with a FILE a named pipe", _pipe, "socat TCP-LISTEN:PORT,bind=HOST PIPE", "tcp client", says="the default of serve")
+    yield shaped("SOCKS4", "SERVER:HOST:PORT", "through a SOCKS4 server", _through("socks4", "1080"), "socat - SOCKS4:HOST:HOST:PORT,socksport=PROXYPORT", "proxy")
+    yield shaped("SOCKS4A", "SERVER:HOST:PORT", "likewise, the name looked up there", _through("socks4a", "1080"), "socat - SOCKS4A:HOST:HOST:PORT,socksport=PROXYPORT", "proxy")
+    yield shaped("SOCKS5 SOCKS5-CONNECT", "SERVER:PORT:HOST:PORT", "through a SOCKS5 server", _through("socks5h", "1080"), "socat - SOCKS5:HOST:PROXYPORT:HOST:PORT", unplayed="socat has it from 1.8 on")
+    yield shaped("PROXY PROXY-CONNECT", "PROXY:HOST:PORT", "through an HTTP proxy", _through("http", "8080"), "socat - PROXY:HOST:HOST:PORT,proxyport=PROXYPORT", "proxy")
+    yield shaped("SCTP SCTP-CONNECT", "HOST:PORT", "an SCTP association", _net("connect", "--proto", "SCTP"), "socat - SCTP:HOST:PORT", "sctp server")
+    yield shaped("SCTP-LISTEN SCTP-L", "PORT", "an SCTP server", _net("listen", "--proto", "SCTP"), "socat - SCTP-LISTEN:PORT,bind=HOST", "sctp client")
+    yield shaped("VSOCK-CONNECT VSOCK", "CID:PORT", "to a virtual machine or its host", _vsock("connect"), "socat - VSOCK-CONNECT:CID:PORT", unplayed="a virtual machine is needed")
+    yield shaped("VSOCK-LISTEN VSOCK-L", "PORT", "a server for virtual machines", _vsock("listen"), "socat - VSOCK-LISTEN:PORT", unplayed="a virtual machine is needed")
+    yield shaped("IP IP-SENDTO IP-DATAGRAM", "HOST:PROTOCOL", "a raw socket", _raw("connect"), "socat -u - IP-SENDTO:HOST:253", "raw server")
+    yield shaped("IP-RECV IP-RECVFROM", "PROTOCOL", "packets of a protocol", _raw("listen"), "socat -u IP-RECV:253 -", "raw talker, stopped")
+    yield shaped("INTERFACE", "NAME", "all packets of an interface", _interface_end, "socat - INTERFACE:lo", unplayed="an interface hears everybody's packets", says="`sockkit serve --family PACKET lo` listens only")
+    yield shaped("SOCKET-CONNECT", "DOMAIN:PROTOCOL:ADDRESS", "any family, by numbers", _any_family("connect", type=False), "socat - SOCKET-CONNECT:2:6:HEXADDRESS", "tcp server")
+    yield shaped("SOCKET-LISTEN", "DOMAIN:PROTOCOL:ADDRESS", "a server of any family", _any_family("listen", type=False), "socat - SOCKET-LISTEN:2:6:HEXADDRESS", "tcp client")
+    yield shaped("SOCKET-SENDTO SOCKET-DATAGRAM", "DOMAIN:TYPE:PROTOCOL:ADDRESS", "messages of any family", _any_family("connect", type=True), "socat - SOCKET-SENDTO:2:2:17:HEXADDRESS", "udp server")
+    yield shaped("SOCKET-RECV SOCKET-RECVFROM", "DOMAIN:TYPE:PROTOCOL:ADDRESS", "messages of all, any family", _any_family("listen", type=True), "socat -u SOCKET-RECV:2:2:17:HEXADDRESS -", "udp talker, stopped")
+    yield no("PTY", "", "a pseudo-terminal", "one end is a socket; `--sh-exec` runs `script -qc PROGRAM /dev/null` where a program needs a terminal")
+    yield no("TUN", "NET", "a network interface of its own", "one end is a socket; `ip tuntap` makes interfaces")
+    yield no("READLINE", "", "a line editor on the terminal", "socat's own (Debian's has none); `rlwrap sockkit connect HOST PORT` edits lines")
+    # options
+    yield row("-V", "", "the version", "--version", unplayed="nothing is exchanged")
+    yield row("-h -? -hh -hhh", "", "help", "--help", unplayed="nothing is exchanged")
+    yield row("-d -dd -ddd -dddd", "", "say more", "-v", "socat -d -d - TCP:HOST:PORT", "tcp server")
+    yield row("-v", "", "show what passes, as text", "-v", "socat -v - TCP:HOST:PORT", "tcp server")
+    yield row("-x", "", "show what passes, in hex", "-x", "socat -x - TCP:HOST:PORT", "tcp server")
+    yield row("-lf", "FILE", "log to a file", "", "socat -lf FILE - TCP:HOST:PORT", "tcp server", says="`2> FILE`")
+    yield row("-ly -lm", "FACILITY", "log to syslog", None, says="no: `2>&1 >/dev/null | logger` does")
+    yield row("-ls -lp -lh -g -s -D", "", "of the log, of checks", "", says="nothing that sockkit would need", unplayed="nothing is exchanged")
+    yield row("-lu", "", "microseconds in the log", "--time absolute", "socat -lu - TCP:HOST:PORT", "tcp server")
+    yield row("-r -R", "FILE", "record what passes, each way", "-o {}.raw", "socat -r FILE - TCP:HOST:PORT", "tcp server", says="both ways at once")
+    yield row("-b", "N", "size of the buffer", "", "socat -b 100 - TCP:HOST:PORT", "tcp server", says="not needed: see docs/performance.md")
+    yield row("-t", "S", "wait S seconds after one end", "", "socat -t 5 - TCP:HOST:PORT", "tcp server", says="not needed: the reply is waited for")
+    yield row("-T", "S", "end when nothing passes", "--idle-timeout {}", "socat -T 1 - TCP:HOST:PORT", "silent server, open", says="status 1 and a word; socat ends with 0, silently")
+    yield row("-u", "", "from the first to the second only", _nothing, "socat -u - TCP:HOST:PORT", "tcp server")
+    yield row("-U", "", "from the second to the first only", _nothing, "socat -U - TCP:HOST:PORT", "talking server")
+    yield row("-L -W", "FILE", "a lock file", None, says="no: `flock FILE sockkit …` does")
+    yield row("-4", "", "IPv4 rather than IPv6", "-4", "socat -4 - TCP:HOST:PORT", "tcp server", says="IPv4 only")
+    yield row("-6", "", "IPv6 rather than IPv4", "-6", "socat -6 - TCP:[::1]:PORT", "tcp6 server", says="IPv6 only")
+    # options of addresses
+    yield shaped("fork", "", "serve many", _fork, "socat TCP-LISTEN:PORT,bind=HOST,fork EXEC:cat", "tcp clients, stopped", says="without fork: --once, as socat means it")
+    yield shaped("reuseaddr so-reuseaddr", "", "SO_REUSEADDR", _none, "socat - TCP-LISTEN:PORT,bind=HOST,reuseaddr", "tcp client", says="the default")
+    yield shaped("bind", "ADDRESS", "our address", _bind, "socat - TCP:HOST:PORT,bind=127.0.0.1", "tcp server", says="-s of connect, the address of serve")
+    yield row("sourceport sp", "PORT", "source port", "-p {}", "socat - TCP:HOST:PORT,sourceport=SOURCEPORT", "tcp server")
+    yield row("range", "NET", "serve these only", "--allow {}", "socat - TCP-LISTEN:PORT,bind=HOST,range=127.0.0.0/8", "tcp client")
+    yield row("interface if so-bindtodevice", "NAME", "through this interface", "--interface {}", "socat - TCP:HOST:PORT,interface=lo", "tcp server")
+    yield row("crlf crnl", "", "LF is sent as CRLF", "-C", "socat - TCP:HOST:PORT,crnl", "tcp server", says="what is received stays as it is; socat makes LF of it")
+    yield row("keepalive so-keepalive", "", "SO_KEEPALIVE", "--set KEEPALIVE=1", "socat - TCP:HOST:PORT,keepalive", "tcp server")
+    yield row("nodelay tcp-nodelay", "", "TCP_NODELAY", "--set NODELAY=1", "socat - TCP:HOST:PORT,nodelay", "tcp server")
+    yield row("tos ip-tos", "N", "type of service", "--set TOS={}", "socat - UDP:HOST:PORT,tos=16", "udp server")
+    yield row("ttl ip-ttl", "N", "hops", "--set TTL={}", "socat - UDP:HOST:PORT,ttl=9", "udp server")
+    yield row("rcvbuf so-rcvbuf", "N", "SO_RCVBUF", "--set RCVBUF={}", "socat - TCP:HOST:PORT,rcvbuf=65536", "tcp server")
+    yield row("sndbuf so-sndbuf", "N", "SO_SNDBUF", "--set SNDBUF={}", "socat - TCP:HOST:PORT,sndbuf=65536", "tcp server")
+    yield row("broadcast so-broadcast", "", "SO_BROADCAST", "--set BROADCAST=1", "socat - UDP:HOST:PORT,broadcast", "udp server")
+    yield row("mss tcp-maxseg", "N", "TCP_MAXSEG", "--set MAXSEG={}", "socat - TCP:HOST:PORT,mss=1000", "tcp server")
+    yield row("ip-add-membership membership", "GROUP:INTERFACE", "join a multicast group", "--join {}", says="GROUP%INTERFACE here", unplayed="the address is said differently")
+    yield row("backlog", "N", "the accept queue", "--backlog {}", "socat - TCP-LISTEN:PORT,bind=HOST,backlog=3", "tcp client")
+    yield row("max-children", "N", "serve N at once", "--max-conns {}", "socat TCP-LISTEN:PORT,bind=HOST,fork,max-children=2 EXEC:cat", "tcp clients, stopped")
+    yield row("connect-timeout", "S", "seconds for the connection", "--connect-timeout {}", "socat - TCP:HOST:PORT,connect-timeout=5", "tcp server")
+    yield row("retry", "N", "try again N times", "--retry {}", "socat - TCP:HOST:PORT,retry=20,interval=0.1", "late server")
+    yield row("interval intervall", "S", "seconds between tries", "--retry-delay {}", "socat - TCP:HOST:PORT,retry=20,interval=0.1", "late server")
+    yield row("forever", "", "try again for ever", "--wait-for 999999999", "socat - TCP:HOST:PORT,forever,interval=0.1", "late server")
+    yield row("ignoreeof", "", "go on behind the end of a file", None, says="no: `tail -f FILE | sockkit connect …` does")
+    yield row("shut-none", "", "do not pass the end on", "--no-shutdown", "socat -t 5 - TCP:HOST:PORT,shut-none", "tcp server")
+    yield shaped("shut-down", "", "pass the end on", _none, "socat - TCP:HOST:PORT,shut-down", "tcp server", says="the default")
+    yield no("shut-close shut-null null-eof", "", "an end by close, or by an empty datagram", "an end is a half-close here; `--lines` sends an empty line as an empty datagram")
+    yield row("cafile openssl-cafile", "FILE", "trust these certificates only", "--ca {}", "socat - OPENSSL:localhost:PORT,cafile=CA", "tls server")
+    yield row("cert certificate openssl-certificate", "FILE", "our certificate", "--cert {}", "socat - OPENSSL-LISTEN:PORT,bind=HOST,cert=CERT,key=KEY,verify=0", "tls client")
+    yield row("key openssl-key", "FILE", "its key", "--key {}", "socat - OPENSSL-LISTEN:PORT,bind=HOST,cert=CERT,key=KEY,verify=0", "tls client")
+    yield row("commonname openssl-commonname snihost", "NAME", "the name to verify", "--server-name {}", "socat - OPENSSL:HOST:PORT,cafile=CA,commonname=localhost", "tls server")
+    yield shaped("verify openssl-verify", "0|1", "verify the peer", _verify, "socat - OPENSSL:HOST:PORT,verify=0", "tls server", says="--insecure for 0")
+    yield shaped("proxyport socksport", "PORT", "the proxy's port", _proxy_port, "socat - SOCKS4:HOST:HOST:PORT,socksport=PROXYPORT", "proxy")
+    yield shaped("socksuser proxyauth proxy-authorization", "USER[:PASSWORD]", "who one is to the proxy", _proxy_name, "socat - SOCKS4:HOST:HOST:PORT,socksport=PROXYPORT,socksuser=me", "proxy")
+    yield shaped("append", "", "add to a file", _append, "socat -u TCP:HOST:PORT OPEN:FILE,creat,append", "talking server", says="`>> FILE`")
+    yield shaped("creat create o-creat excl trunc rdonly wronly rdwr", "", "how a file is opened", _none, says="as the shell's redirection does", unplayed="the shell opens it")
+    yield row("mode perm", "MODE", "permissions of a Unix path", "--socket-mode {}", "socat - UNIX-LISTEN:PATH,mode=600", "unix client")
+    yield row("unlink-early", "", "remove a path in the way", "--replace", "socat - UNIX-LISTEN:PATH,unlink-early", "unix client", says="a socket only, and only where nobody listens")
+    yield no("pty stderr setsid ctty nofork pipes su user chroot", "…", "how a program is run", "a program has three descriptors and nothing else; `setpriv`, `chroot`, `setsid` and `2>&1` are programs and the shell's")
+    # fmt: on
+
+
+ROWS: tuple[Row, ...] = (*_nc(), *_ncat(), *_socat())
+
+
+# ---- from theirs to ours
+
+
+def _by_name(tool: str) -> dict[str, Row]:
+    return {name: row for row in ROWS if row.tool == tool for name in row.names}
+
+
+def _own(name: str) -> bool | None:
+    """Whether sockkit's own option of this name takes a value; None: there is none."""
+    for plan in COMMANDS.values():
+        for option in options(plan):
+            if name in option.names:
+                return option.kind is not FLAG and option.kind.implied is None
+    return None
+
+
+def translated(row: Row) -> Typed | None:
+    """What a row's example becomes, if sockkit has all that it takes."""
+    _, *words = shlex.split(row.example)
+    try:
+        typed = (socat(words) if row.tool == "socat" else netcat(words, row.tool)).typed()
+    except UsageError:
+        return None
+    return typed if exists(typed) else None
+
+
+def said(row: Row) -> str:
+    """What a row says, unless it names an option that is not there."""
+    known = {name for plan in COMMANDS.values() for option in options(plan) for name in option.names}
+    named = re.findall(r"(?<![\w-])--[a-z][\w-]*", row.says)
+    return row.says if set(named) <= known else ""
+
+
+def exists(command: Typed) -> bool:
+    """Whether sockkit has every option of a command line, and their values are some of theirs."""
+    _, verb, *rest = command.words
+    if verb.startswith("-"):
+        return True
+    rows = {name: row for row in options(COMMANDS[verb]) for name in row.names}
+    while rest:
+        word = rest.pop(0)
+        if word == "--":
+            break
+        if not word.startswith("-") or word == "-":
+            continue
+        if word not in rows:
+            return False
+        if rows[word].kind is not FLAG and rows[word].kind.implied is None:
+            try:
+                value = rest.pop(0)
+                if not re.search(r"\b[A-Z]{2,}\d?\b", value) or word == "--set":
+                    rows[word].kind.parse(value)
+            except (UsageError, IndexError):
+                return False
+    return True
+
+
+def _apply(line: Line, row: Row, name: str, value: str) -> None:
+    line.used.append(row)
+    if row.becomes is None:
+        raise NoWay(said(row).removeprefix("no: ") or "sockkit has nothing like it", option=name)
+    if callable(row.becomes):
+        row.becomes(line, value)
+    elif row.becomes:
+        line.flags.append(tuple(word.format(value) for word in row.becomes.split(" ")))
+
+
+def netcat(words: Sequence[str], tool: str, *, listen: bool = False) -> Line:
+    """A command line of nc's or ncat's (or, with the tool ``sockkit``, one that lacks its command), without the program's name.
+
+    Raises:
+        NoWay: for one of its options there is none.
+        UsageError: neither the tool nor sockkit has such an option.
+    """
+    line, rest, rows = Line(listen=listen), list(words), _by_name(tool)
+
+    def take(name: str, after: str | None) -> bool:
+        """One option; whether it took what stands behind it."""
+        row, own = rows.get(name), _own(name)
+        if row is None and own is None:
+            raise UsageError("there is no such option", option=name)
+        takes = bool(row.takes) if row is not None else bool(own)
+        if row is not None and name == "-q":  # sockkit's own, unless a number follows
+            number = after if after else rest[0] if len(rest) > 1 else ""
+            takes = bool(re.fullmatch(r"-?\d+", number))
+            if not takes:
+                row = None
+        if row is not None and own and rest[:1] == ["--"]:
+            row, takes = None, False
+        value = ""
+        if takes:
+            if after is None and not rest:
+                raise UsageError(f"its value is missing: {name} {row.takes if row else ''}".rstrip(), option=name)
+            value = after if after is not None else rest.pop(0)
+        if row is not None:
+            _apply(line, row, name, value)
+        else:
+            line.flags.append((name, value) if takes else (name,))
+        return takes
+
+    while rest:
+        word = rest.pop(0)
+        if word == "--":
+            line.address += rest
+            break
+        if word.startswith("--"):
+            name, equals, value = word.partition("=")
+            take(name, value if equals else None)
+        elif len(word) > 1 and word[0] == "-" and word[1] not in "0123456789" or word[:2] in ("-4", "-6"):
+            for at, letter in enumerate(word[1:], 2):
+                if take(f"-{letter}", word[at:] or None):
+                    break
+        elif word[:1] == "-" and len(word) > 1:
+            raise UsageError("there is no such option", option=word)
+        else:
+            line.address.append(word)
+    if tool == "nc" and len(line.address) > 2 and line.zero:
+        line.address[1:] = [",".join(line.address[1:])]
+    if len(line.address) > 2:
+        raise UsageError(f"one target has one word or two, here are {len(line.address)}", option="ADDRESS")
+    return line
+
+
+WORD = re.compile(r"([A-Za-z][A-Za-z0-9-]*)(?=[:,]|$)")
+
+
+def is_socat(words: Sequence[str]) -> bool:
+    """Whether a command line holds an address as socat has it, with at least as many parts as such an address has."""
+    plain = [word for word in words if word == "-" or word[:1] != "-"]
+    heads = [found[1] for word in plain if (found := WORD.match(word))]
+    joined = len(plain) == 2 and "-" in plain and len(heads) == 1 and _address(heads[0])[0] is not None
+    return joined or any(_is_address(word) for word in words)
+
+
+def _is_address(word: str) -> bool:
+    found = WORD.match(word)
+    row = _address(found[1])[0] if found else None
+    if row is None or not row.takes or row.names[0] in ("FD", "EXEC", "SYSTEM", "OPEN", "CREATE", "INTERFACE"):
+        return False
+    parts = _split(word.partition(",")[0], ":")[1:]
+    return len(parts) > row.takes.count(":")
+
+
+def _address(head: str) -> tuple[Row | None, str]:
+    """The row of an address, and 4 or 6 for one that says so."""
+    rows = _by_name("socat")
+    upper = head.upper()
+    if upper in rows and rows[upper].names[0].isupper():
+        return rows[upper], ""
+    found = re.fullmatch(r"(TCP|UDP|SCTP|IP)([46])(.*)", upper)
+    row = rows.get(found[1] + found[3]) if found else None
+    return row, found[2] if found and row else ""
+
+
+def _split(text: str, at: str) -> list[str]:
+    """Parts of an address, those in brackets and quotes whole."""
+    parts, depth, quote = [""], 0, ""
+    for letter in text:
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "\"'":
+            quote = letter
+        depth += (letter == "[") - (letter == "]")
+        if letter == at and not quote and not depth:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return parts
+
+
+def _end_of(word: str, used: list[Row]) -> End:
+    """One of socat's addresses.
+
+    Raises:
+        NoWay, UsageError: see ``socat``.
+    """
+    end, (address, *given) = End(), _split(word, ",")
+    head, *parts = _split(address, ":")
+    version = ""
+    if address == "-" or not address:
+        row: Row | None = _by_name("socat")["-"]
+    elif "/" in head:
+        row, parts = _by_name("socat")["OPEN"], [address]
+    elif head.isdecimal():
+        row, parts = _by_name("socat")["FD"], [head]
+    else:
+        row, version = _address(head)
+    if row is None:
+        raise UsageError(f"{quoted(head)} is no address of socat's", option="ADDRESS")
+    used.append(row)
+    if row.becomes is None:
+        raise NoWay(said(row).removeprefix("no: ") or "sockkit has nothing like it", option=row.names[0])
+    if len(parts) < (row.takes.count(":") + 1 if row.takes else 0):
+        raise UsageError(f"{row.names[0]}:{row.takes} is how socat has it", option="ADDRESS")
+    SHAPES[row.names[0]](end, parts)
+    if version:
+        end.flags.append((f"-{version}",))
+    rows = _by_name("socat")
+    for text in given:
+        name, _, value = text.partition("=")
+        found = rows.get(name.lower())
+        if found is None or found.names[0].isupper():
+            raise UsageError("sockkit has no word for this option of socat's", option=name)
+        used.append(found)
+        if found.becomes is None:
+            raise NoWay(said(found).removeprefix("no: ") or "sockkit has nothing like it", option=name)
+        if value == "0" and not found.takes:
+            continue
+        shape = SHAPES.get(found.names[0])
+        if shape is not None:
+            shape(end, [value])
+        else:
+            assert isinstance(found.becomes, str)
+            end.flags.append(tuple(each.format(value) for each in found.becomes.split(" ")))
+    return end
+
+
+def socat(words: Sequence[str]) -> Line:
+    """A command line of socat's, without its name.
+
+    Raises:
+        NoWay: sockkit has nothing like it.
+        UsageError: it is none of socat's.
+    """
+    rows, rest, line = _by_name("socat"), list(words), Line()
+    one_way = ""
+    ends: list[list[End]] = []
+    while rest:
+        word = rest.pop(0)
+        if word[:1] == "-" and len(word) > 1 and not ends:
+            name, value = word, ""
+            if name not in rows:
+                name, value = word[:2], word[2:]
+            row = rows.get(name)
+            if row is None:
+                raise UsageError("socat has no such option", option=word)
+            if row.takes and not value:
+                value = rest.pop(0) if rest else ""
+            one_way = name if name in ("-u", "-U") else one_way
+            _apply(line, row, name, value)
+        else:
+            ends.append([_end_of(each, line.used) for each in word.split("!!")])
+    if len(ends) == 1:
+        ends.append([_end_of("-", line.used)])
+    if len(ends) != 2:
+        raise UsageError(f"socat joins two addresses, here are {len(ends)}", option="ADDRESS")
+    if one_way == "-U":
+        ends.reverse()
+    local = [each for each in ends if len(each) == 2]
+    for pair in local:
+        pair[0].writes, pair[0].sink = pair[1].writes, pair[1].sink
+    return _joined(line, ends[0][0], ends[1][0], one_way=bool(one_way))
+
+
+def _joined(line: Line, left: End, right: End, *, one_way: bool) -> Line:
+    """One line from two ends: a socket's, and what is at its other side."""
+    ends = (left, right)
+    net = next((end for end in ends if end.role == "listen"), None) or next(
+        (end for end in ends if end.role == "connect"), None
+    )
+    if net is None:
+        raise NoWay("one end of sockkit is a socket: the shell joins programs and files", option=None)
+    other = right if net is left else left
+    line.listen, line.udp = net.role == "listen", net.udp
+    if net.fork:
+        _keep(line, "")
+    if net.proxy:
+        line.proxy, line.proxy_type, line.proxy_user = f"{net.proxy}:{net.proxy_port}", net.proxy_type, net.proxy_user
+        line.proxy_dns = "local" if net.proxy_type == "socks4" else ""
+    line.address = list(net.address)
+    line.source = net.bind.strip("[]")
+    line.flags[:0] = net.flags
+    if other.role in ("connect", "listen"):
+        _both_sockets(line, other)
+    elif other.role == "program":
+        line.program, line.shell = other.program, other.shell
+    elif other.role == "echo":
+        if line.listen:
+            line.mode = "echo"
+        else:
+            line.program = ["cat"]
+    else:
+        receives, sends = (net is left, net is right) if one_way else (other.sink, other.source)
+        if receives and sends and other.path and other.reads and not other.writes.startswith("> /dev"):
+            raise NoWay("a file is read or written here: with -u it is said which", option=other.path)
+        if not sends:
+            line.flags.append(("--recv-only",))
+        elif not receives:
+            line.flags.append(("--send-only",))
+        line.after = " ".join(filter(None, (other.reads if sends else "", other.writes if receives else "")))
+    return line
+
+
+def _both_sockets(line: Line, other: End) -> None:
+    """Between two sockets: the mode relay, or a sockkit as the program."""
+    if other.role == "listen":
+        raise NoWay("two that listen are not joined: the one that connects decides", option="ADDRESS")
+    plain = not other.flags and not other.proxy and not other.bind
+    if line.listen and plain and not line.udp and len(other.address) == 2:
+        host, port = other.address
+        line.mode, line.to = "relay", f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return
+    beyond = Line()
+    stdio = End()
+    line.program = _joined(beyond, other, stdio, one_way=False).typed().words
+
+
+# ---- what is said
+
+
+def answer(words: Sequence[str], at_fault: str = "") -> UsageError | None:
+    """What to type instead of a command line that is another program's.
+
+    Args:
+        words: as typed, sockkit's command included if there is one.
+        at_fault: the word that sockkit does not know.
+
+    Returns:
+        The error to show, or None: it is nobody's.
+    """
+    command = next((word for word in words if word in COMMANDS), "")
+    rest = [word for word in words if word not in COMMANDS]
+    if is_socat(rest):
+        found = _attempt(partial(socat, rest))
+        if isinstance(found, UsageError):
+            return found
+        return _told({"socat": found}, at_fault or rest[0])
+    if not command:
+        own = _attempt(partial(netcat, rest, "sockkit"))
+        if isinstance(own, Line) and exists(own.typed()):
+            return UsageError("options follow a command, here connect", option=at_fault, hint=f"type: {own.typed()}")
+    tries = {tool: _attempt(partial(netcat, rest, tool, listen=command == "serve")) for tool in ("nc", "ncat")}
+    lines = {tool: found for tool, found in tries.items() if isinstance(found, Line)}
+    if lines:
+        return _told(lines, at_fault)
+    return next((found for found in tries.values() if isinstance(found, NoWay)), None)
+
+
+def _attempt(make: Callable[[], Line]) -> Line | UsageError:
+    try:
+        return make()
+    except UsageError as error:
+        return error
+
+
+def _told(lines: dict[str, Line], at_fault: str) -> UsageError:
+    """The command to type; where two programs mean different things by the same letters, both."""
+    typed = {tool: line.typed() for tool, line in lines.items()}
+    there = {tool: command for tool, command in typed.items() if exists(command)}
+    if not there:
+        return UsageError("sockkit has nothing like it", option=at_fault)
+    rows = {tool: next((row for row in lines[tool].used if at_fault in row.names), None) for tool in there}
+    if len({str(command) for command in there.values()}) > 1:
+        told = [
+            f"type: {command}  # {tool}: {row.meaning if (row := rows[tool]) else ''}"
+            for tool, command in there.items()
+        ]
+        return UsageError(f"{' and '.join(there)} mean different things by it", option=at_fault, hint="\n".join(told))
+    tool, command = next(iter(there.items()))
+    row = rows[tool]
+    if at_fault in ("-l", "--listen"):
+        text = "to listen is a command here"
+    elif row is None:
+        text = f"that is {tool}'s way to say it"
+    else:
+        others = " and ".join(other for other in there if rows[other] is not None)
+        text = f"{others}: {row.meaning}" + (f"; here: {said(row)}" if said(row) else "")
+    return UsageError(text, option=at_fault, hint=f"type: {command}")
