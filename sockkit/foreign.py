@@ -627,7 +627,7 @@ def _socat() -> Iterator[Row]:
     yield row("connect-timeout", "S", "seconds for the connection", "--connect-timeout {}", "socat - TCP:HOST:PORT,connect-timeout=5", "tcp server")
     yield row("retry", "N", "try again N times", "--retry {}", "socat - TCP:HOST:PORT,retry=20,interval=0.1", "late server")
     yield row("interval intervall", "S", "seconds between tries", "--retry-delay {}", "socat - TCP:HOST:PORT,retry=20,interval=0.1", "late server")
-    yield row("forever", "", "try again for ever", "--wait-for 999999999", "socat - TCP:HOST:PORT,forever,interval=0.1", "late server")
+    yield row("forever", "", "try again for ever", "--retry 1000000", "socat - TCP:HOST:PORT,forever,interval=0.1", "late server")
     yield row("ignoreeof", "", "go on behind the end of a file", None, says="no: `tail -f FILE | sockkit connect …` does")
     yield row("shut-none", "", "do not pass the end on", "--no-shutdown", "socat -t 5 - TCP:HOST:PORT,shut-none", "tcp server")
     yield shaped("shut-down", "", "pass the end on", _none, "socat - TCP:HOST:PORT,shut-down", "tcp server", says="the default")

@@ -77,7 +77,7 @@ class Run:
         """Start it. ``stdin`` None: open, with nothing in it."""
         tool, *words = [self.filled(word) for word in self.words]
         program = SOCKKIT if tool == "sockkit" else [need(tool)]
-        if tool == "sockkit" and "-u" in words and "--reply-wait" not in words and "connect" in words:
+        if tool == "sockkit" and ("-u" in words or "--type" in words) and "--reply-wait" not in words and "connect" in words:
             words[1:1] = ["--reply-wait", "0.5"]  # or it waits for five seconds, as it should
         folder = self.folder
         line = f"exec {shlex.join([*program, *words])} {self.filled(self.after)}"
