@@ -77,7 +77,12 @@ class Run:
         """Start it. ``stdin`` None: open, with nothing in it."""
         tool, *words = [self.filled(word) for word in self.words]
         program = SOCKKIT if tool == "sockkit" else [need(tool)]
-        if tool == "sockkit" and ("-u" in words or "--type" in words) and "--reply-wait" not in words and "connect" in words:
+        if (
+            tool == "sockkit"
+            and ("-u" in words or "--type" in words)
+            and "--reply-wait" not in words
+            and "connect" in words
+        ):
             words[1:1] = ["--reply-wait", "0.5"]  # or it waits for five seconds, as it should
         folder = self.folder
         line = f"exec {shlex.join([*program, *words])} {self.filled(self.after)}"
@@ -149,7 +154,7 @@ def receive_request(sock: socket.socket, last: bytes = b"bye") -> tuple[bytes, s
     return data, ""
 
 
-def until_end(sock: socket.socket, patience: float = 0.7) -> tuple[bytes, str]:
+def until_end(sock: socket.socket, patience: float = 2.0) -> tuple[bytes, str]:
     """The rest, and how it ended."""
     sock.settimeout(patience)
     data = b""
@@ -636,7 +641,8 @@ def raw_talker(run: Run) -> Seen:
             assert run.popen.poll() is None and time.monotonic() < deadline, run.said()
         out = os.read(run.popen.stdout.fileno(), 65536)
         _, status = run.finish(stop=True)
-        return Seen(b"", "", out[: 20 + len(REQUEST)][20:], status)
+        header = "with its header" if out[:1] == b"\x45" else "without its header"
+        return Seen(b"", "", out[:36][-len(REQUEST) :], status, header)
 
 
 @contextmanager
@@ -714,6 +720,8 @@ DIFFERENT: dict[str, dict[str, tuple[object, object]]] = {
         f"ncat --ssl{end}": {"end": ("cut", "close_notify")}
         for end in ("", "-cert", "-key", "-verify", "-trustfile", "-servername", "-alpn")
     },
+    **{f"{tool} -t": {"out": (IAC_DO_ECHO + IAC_WILL_SGA + REPLY, REPLY)} for tool in ("nc", "ncat")},
+    "socat IP-RECV": {"more": ("without its header", "with its header")},
     "nc -u": {"out": (b"", REPLY)},
     "socat -T": {"status": (0, 1)},
 }
