@@ -1,12 +1,13 @@
 """Carriers: each does what one lane of the relay stands for, and takes bytes from its source to its sink.
 
-There are three, and the relay cannot tell them apart:
+There are several, and the relay cannot tell them apart:
 
 - ``Carrier`` copies a byte stream through one buffer that the whole loop shares; what the sink does not take at once is
   kept until it does. Small messages go this way, and everything that somebody looks into.
 - ``Direct`` and ``ThroughPipe`` let the kernel move a bulk flow that nobody looks into: splice(2) and sendfile(2). They
   carry counts only.
 - ``Messages`` keeps boundaries.
+- ``Fed`` has a source that is no descriptor, and says by itself when it has something.
 
 A ``Carrier`` and its kernel-moved twin take turns: a large read calls the twin in; when the flow dries up, or the kernel
 refuses, the copying one goes on. So an idle lane owns no pipe, and only a plain read of nothing is the end of an input:
@@ -1055,6 +1056,103 @@ class Messages:
         del self.session
 
 
+class Fed:
+    """One lane whose source is no descriptor: whoever has something calls ``drain``, and pieces are asked for while the sink takes them.
+
+    A piece is handed over as it is, never copied: many lanes may have the same one under way.
+
+    Attributes:
+        blocked: the sink took less than there is, so that it is to be waited for.
+        sent: bytes.
+        told_sent, gate: see ``Carrier``.
+    """
+
+    __slots__ = ("_give", "_messages", "_pending", "_write", "blocked", "gate", "lane", "sent", "session", "told_sent")
+
+    def __init__(
+        self,
+        session: Owner,
+        lane: Lane,
+        give: Callable[[], bytes | memoryview | None],
+        write: syscalls.Write,
+        *,
+        messages: bool,
+    ) -> None:
+        """
+        Args:
+            give: the next piece, or None where there is none now.
+            messages: the sink keeps boundaries; the lane then counts messages.
+        """
+        self.session = session
+        self.lane = lane
+        self.told_sent: Look | None = None
+        self.gate: Gate | Scatter | None = None
+        self.blocked = False
+        self.sent = 0
+        self._give = give
+        self._write = write
+        self._messages = messages
+        self._pending: bytes | memoryview | None = None
+
+    @property
+    def hungry(self) -> bool:
+        """There is nothing to be watched."""
+        return False
+
+    @property
+    def waiting(self) -> bool:
+        """The sink should be waited for."""
+        return self.blocked and not self.lane.over and (self.gate is None or not self.gate.closed)
+
+    @property
+    def totals(self) -> tuple[int, int]:
+        """Bytes received and sent."""
+        return self.sent, self.sent if self.gate is None else self.sent - self.gate.swallowed
+
+    def fill(self) -> bool:
+        """See ``Carrier.fill``: nothing is ever read here."""
+        return True
+
+    def drain(self) -> bool:
+        """Hand over what there is. True if the sink took all of it."""
+        lane, messages = self.lane, self._messages
+        if lane.over:
+            return True
+        for _ in range(BURST):
+            piece = self._pending
+            if piece is None:
+                piece = self._give()
+                if piece is None:
+                    self.blocked = False
+                    return True
+                lane.add(1 if messages else len(piece))
+            try:
+                sent = self._write(piece)
+            except BlockingIOError:
+                self._pending = piece
+                break
+            except OSError as error:
+                self._pending = None
+                self.session.sink_failed(self, error)
+                return False
+            if self.told_sent is not None:
+                self.told_sent(self.sent, sent, piece[:sent])
+            self.sent += sent
+            if sent < len(piece) and not messages:
+                lane.take(sent)
+                self._pending = memoryview(piece)[sent:]
+                break
+            self._pending = None
+            lane.take(1 if messages else sent)
+        self.blocked = True
+        return False
+
+    def close(self) -> None:
+        """See ``Carrier.close``."""
+        self._pending = None
+        del self.session, self._give
+
+
 def to_crlf() -> Transform:
     """LF becomes CRLF, and a CRLF stays one, also where CR and LF came by different reads."""
     last = b""
@@ -1073,4 +1171,4 @@ def to_crlf() -> Transform:
 
 if TYPE_CHECKING:
     Spliced = Direct | ThroughPipe
-    AnyCarrier = Carrier | Direct | ThroughPipe | Messages
+    AnyCarrier = Carrier | Direct | ThroughPipe | Messages | Fed

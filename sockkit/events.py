@@ -291,6 +291,26 @@ class Disturbed(NamedTuple):
     """Bytes that it concerns, or 0."""
 
 
+class Named(NamedTuple):
+    """A member of a chat has a name, or another one than before."""
+
+    time: float
+    session: int
+    name: str
+    before: str | None
+
+
+class Behind(NamedTuple):
+    """Somebody takes less than the others say (``--mode broadcast``, ``chat``), and is not waited for any more; or is again."""
+
+    time: float
+    session: int
+    size: int
+    """Bytes, or messages where boundaries are kept, that it has not taken; of one that caught up: those that it missed."""
+    waited: bool
+    """It has caught up: from now on it is waited for, as everybody."""
+
+
 class Lost(NamedTuple):
     """Something did not arrive. Never dropped from the story, and exit status 1."""
 
@@ -466,6 +486,8 @@ Event = (
     | Urgent
     | Ended
     | Disturbed
+    | Named
+    | Behind
     | Lost
     | Closed
     | Failed

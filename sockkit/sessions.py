@@ -21,6 +21,7 @@ from sockkit.carriers import (
     MESSAGE_SIZE,
     Carrier,
     Cutter,
+    Fed,
     Gate,
     Look,
     Messages,
@@ -264,7 +265,7 @@ class Session:
             write = send
         elif self.sink is not None and self.sink.write is not None:
             write = self.sink.write
-            if settings.faults is not None and self.sink.finish is not None and not messages:
+            if settings.faults is not None and self.sink.finish is not None and self.sink.fd >= 0 and not messages:
                 onward = settings.faults._replace(close_after=None, half_close=False)
                 self._onward = Gate(self.loop, onward, write, self._on_gate, self._on_limit)
                 write = self._onward.write
@@ -272,7 +273,7 @@ class Session:
             write = len  # a discard takes everything at once
         echo = relay.inbound.sink is Side.REMOTE
         inbound: Carrier | Messages
-        outbound: Carrier | Messages | None = None
+        outbound: Carrier | Messages | Fed | None = None
         if messages:
             inbound = Messages(self, relay.inbound, read, write, limit=BUFFER_SIZE, message_sink=echo)
             inbound.newline = b"\n" if settings.lines and self.sink else b""
@@ -289,15 +290,7 @@ class Session:
                 self._escaper = escaper
                 inbound.transform = escaper.feed
         if relay.outbound is not None:
-            assert self.source is not None and self.source.read is not None
-            if messages:
-                limit, cutter = cutting(settings)
-                outbound = Messages(self, relay.outbound, self.source.read, send, limit=limit, message_sink=True)
-                outbound.cutter = cutter
-            else:
-                outbound = Carrier(self, relay.outbound, self.source.read, send)
-            if settings.crlf:
-                outbound.transform = to_crlf()
+            outbound = self._make_outbound(relay.outbound, send, messages=messages)
         observed = env.interest & (Interest.DATA | Interest.CALLS)
         if observed & Interest.DATA:
             inbound.told_received = self._teller(Direction.RECEIVED, messages, decode, beside)
@@ -305,7 +298,7 @@ class Session:
             if sending is not None:
                 sending.told_sent = self._teller(Direction.SENT, messages, decode)
         if settings.faults is not None:
-            self._spoil(settings.faults, outbound or inbound, messages)
+            self._spoil(settings.faults, outbound or inbound, inbound)
             if isinstance(inbound, Carrier) and self._onward is not None:
                 inbound.gate = self._onward
         for carrier in (inbound, outbound):
@@ -315,6 +308,20 @@ class Session:
         if echo and bare and isinstance(inbound, Carrier) and sock.gettimeout() == 0:
             self._handler = self._echo = carriers.echo(inbound, sock, self.on_socket)
         self.inbound, self.outbound = inbound, outbound
+
+    def _make_outbound(self, lane: Lane, send: syscalls.Write, *, messages: bool) -> Carrier | Messages | Fed:
+        """What takes our input to the peer."""
+        assert self.source is not None and self.source.read is not None
+        outbound: Carrier | Messages
+        if messages:
+            limit, cutter = cutting(self.settings)
+            outbound = Messages(self, lane, self.source.read, send, limit=limit, message_sink=True)
+            outbound.cutter = cutter
+        else:
+            outbound = Carrier(self, lane, self.source.read, send)
+        if self.settings.crlf:
+            outbound.transform = to_crlf()
+        return outbound
 
     # ---- misbehaving on purpose
 
@@ -331,15 +338,16 @@ class Session:
         self._gate = gate
         return gate.write
 
-    def _spoil(self, faults: Faults, sending: Carrier | Messages, messages: bool) -> None:
+    def _spoil(self, faults: Faults, sending: Carrier | Messages | Fed, inbound: Carrier | Messages) -> None:
         from sockkit.faults import corrupter
 
         if sending.lane.sink is Side.REMOTE:
             sending.gate = self._gate
             if faults.corrupt:
                 spoil = corrupter(faults.corrupt, faults.random(-self.number), lambda n: self._tell_fault("corrupt", n))
-                before = sending.transform
-                sending.transform = spoil if before is None else lambda data: spoil(before(data))
+                spoilt = inbound if isinstance(sending, Fed) else sending  # what many get is spoilt where it comes in
+                before = spoilt.transform
+                spoilt.transform = spoil if before is None else lambda data: spoil(before(data))
         self._deaf = faults.never_read
 
     def _tell_fault(self, fault: str, size: int) -> None:

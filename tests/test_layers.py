@@ -22,6 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "access",
         "addresses",
         "ancillary",
+        "chat",
         "decoders",
         "families",
         "recordings",
@@ -47,7 +48,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("loop",),
     ("carriers", "nvt", "pace", "rights"),
     ("sessions",),
-    ("calculation", "datagrams", "dial", "door", "programs", "replay", "scanning", "tunnel"),
+    ("calculation", "datagrams", "dial", "door", "hub", "programs", "replay", "scanning", "tunnel"),
     (
         "commands",
         "commands.again",

@@ -6,6 +6,8 @@ import errno
 import os
 import socket
 import stat
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sockkit import addresses, names, stdio, syscalls, systemd
@@ -39,6 +41,7 @@ from sockkit.text import escape
 
 if TYPE_CHECKING:
     from sockkit.door import Door, Limits
+    from sockkit.hub import Hub
     from sockkit.programs import Program, Programs
     from sockkit.replay import Player, Replay
     from sockkit.tls import Credentials
@@ -55,6 +58,8 @@ TRANSIENT = frozenset(
 EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 """Not the connection's fault but ours: it waits in the queue until there is room."""
 ACCEPT_AT_ONCE = 64
+TOGETHER = ("broadcast", "chat")
+"""Modes in which clients hear each other."""
 
 
 class ServePlan(EndpointPlan):
@@ -78,10 +83,16 @@ class ServePlan(EndpointPlan):
     port: int | None = option("-p", "--port", kind=ANY_PORT, group="socket", help="port (65432; 0: any free one)")
     mode: str = option(
         "--mode",
-        kind=choice("echo", "discard", "pipe", "relay", *SERVICES)._replace(metavar="MODE"),
+        kind=choice("echo", "discard", "pipe", "relay", *TOGETHER, *SERVICES)._replace(metavar="MODE"),
         default="echo",
         group="session",
-        help="echo, discard, pipe (nc -l), relay (--to), chargen, daytime, time, qotd",
+        help="echo, pipe (nc -l), discard, relay, broadcast, chat, chargen, qotd, ...",
+    )
+    patience: float | None = option(
+        "--patience",
+        kind=SECONDS,
+        group="session",
+        help="broadcast, chat: how long a member that does not read is waited for (1)",
     )
     to: str | None = option(
         "--to", kind=Kind("ADDRESS"), group="session", help="relay: the server that clients are passed on to"
@@ -237,6 +248,7 @@ class _Server:
         self.sink: stdio.LocalEnd | None = None
         self.target: addresses.Target | None = None
         self.means = semantics(None, syscalls.base_type(plan.type_number()), None)
+        self.hub: Hub | None = None
         self.most = 1 if plan.mode == "pipe" else plan.max_conns
         self.limits = plan.limits()
         self.door: Door | None = None
@@ -311,9 +323,13 @@ class _Server:
                 f"--mode {plan.mode} serves many clients, for ever, by itself: leave -k out (it is for --mode pipe)",
                 option="-k",
             )
-        for given, flag in (*plan.text_options(), (plan.crlf, "-C")):
+        for given, flag in (*plan.text_options(), (plan.crlf and plan.mode not in TOGETHER, "-C")):
             if given and plan.mode != "pipe" and plan.replay is None:
                 raise UsageError(f"{flag} is about what is sent and received here: --mode pipe", option=flag)
+        if plan.mode in TOGETHER:
+            self._check_together(connections or plan.fileno is not None)
+        elif plan.patience is not None:
+            raise UsageError("it is for --mode broadcast and --mode chat", option="--patience")
         if plan.keep and plan.once:
             raise UsageError("-k and --once contradict each other: give one", option="--once")
         if plan.keep and not connections:
@@ -336,6 +352,21 @@ class _Server:
             from sockkit import door
 
             door.check(self.limits, family, self.means.connections)
+
+    def _check_together(self, connections: bool) -> None:
+        plan = self.plan
+        for given, flag in (
+            (plan.once, "--once"),
+            (plan.lines, "--lines"),
+            (plan.message_size is not None, "--message-size"),
+            (bool(plan.send_fds), "--send-fd"),
+        ):
+            if given:
+                raise UsageError(
+                    f"--mode {plan.mode} is for several, who talk to each other: leave {flag} out", option=flag
+                )
+        if plan.mode == "chat" and not connections:
+            raise UsageError("a chat's members come and go, which datagrams do not: leave -u out", option="--mode")
 
     # ---- the socket
 
@@ -573,6 +604,16 @@ class _Server:
         if self.door is not None:
             self.door.wait()
         if means.connections:
+            if plan.mode in TOGETHER:
+                from sockkit import hub
+
+                self.hub = hub.Hub(
+                    loop,
+                    chat=plan.mode == "chat",
+                    messages=means.boundaries,
+                    patience=hub.PATIENCE if plan.patience is None else plan.patience,
+                    crlf=plan.crlf,
+                )
             syscalls.more_descriptors(self.env)
             self._take_spare()
             if self.settings.faults is not None and self.settings.faults.never_accept:
@@ -764,7 +805,14 @@ class _Server:
             if source is None
             else Relay.duplex(CAPACITY, half_close=self.settings.half_close)
         )
-        session = Session(
+        make: Callable[..., Session] = Session
+        own: dict[str, Any] = {"source": source, "sink": sink}
+        if self.hub is not None:
+            from sockkit import hub
+
+            make, own = partial(hub.Member, self.hub), {}
+            relay = Relay.duplex(hub.UNBOUNDED)
+        session = make(
             self.loop,
             number,
             sock,
@@ -778,8 +826,7 @@ class _Server:
             connected=True,
             messages=self.means.boundaries,
             half_close=self.means.half_close,
-            source=source,
-            sink=sink,
+            **own,
             on_close=self._on_close,
             accepted=True,
             credentials=self.credentials,
@@ -837,6 +884,8 @@ class _Server:
             self.failed = self.failed or self.datagrams.failed
         else:
             self.loop.forget(self.sock.fileno())
+        if self.hub is not None:
+            self.hub.close()
         for dialer, sock in self.dialing.values():
             dialer.cancel()
             syscalls.close(self.env, sock)

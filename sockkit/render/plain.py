@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from sockkit.errors import OutputGone, SystemRefusal
 from sockkit.events import (
+    Behind,
     Closed,
     Code,
     Data,
@@ -20,6 +21,7 @@ from sockkit.events import (
     Items,
     Listening,
     Lost,
+    Named,
     Note,
     Opened,
     Report,
@@ -32,7 +34,7 @@ from sockkit.render import WHOLE, Output, Wish
 from sockkit.render.stderr import PATIENCE, Stderr
 from sockkit.render.story import Flood, Line, Room, data_text, dropped, lines
 
-SERVER_LINES = (Listening, Opened, Denied, Closed, Totals, Urgent)
+SERVER_LINES = (Listening, Opened, Denied, Named, Behind, Closed, Totals, Urgent)
 """What ``serve`` says where no terminal is."""
 IMPORTANT = (Descriptor, Exited, Failed, Lost, Note, Said)
 """Events that may have important lines, which are said whatever was wished."""

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from sockkit.errors import describe
 from sockkit.events import (
     Attempt,
+    Behind,
     Call,
     Closed,
     Data,
@@ -27,6 +28,7 @@ from sockkit.events import (
     Level,
     Listening,
     Lost,
+    Named,
     Negotiated,
     Note,
     Opened,
@@ -263,6 +265,17 @@ def _disturbed(event: Disturbed, room: Room) -> list[Line]:
     return [Line("=", f"{_session(event.session)}fault: {event.fault}{amount}")]
 
 
+def _named(event: Named, room: Room) -> list[Line]:
+    before = f" (was {event.before})" if event.before else ""
+    return [Line("=", f"{_session(event.session)}is called {event.name}{before}")]
+
+
+def _behind(event: Behind, room: Room) -> list[Line]:
+    if event.waited:
+        return [Line("=", f"{_session(event.session)}has caught up")]
+    return [Line("=", f"{_session(event.session)}is behind, and is not waited for: {size(event.size)}")]
+
+
 def _lost(event: Lost, room: Room) -> list[Line]:
     amount = f" {size(event.size)}" if event.size else ""
     return [Line("!", f"{_session(event.session)}lost{amount}: {event.why}", True)]
@@ -324,6 +337,8 @@ _WORDS: dict[type, Callable[..., list[Line]]] = {
     Descriptor: _descriptor,
     Ended: _ended,
     Disturbed: _disturbed,
+    Named: _named,
+    Behind: _behind,
     Lost: _lost,
     Closed: _closed,
     Failed: _failed,
