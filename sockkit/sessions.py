@@ -71,7 +71,7 @@ HANDSHAKE_TIMEOUT = 10.0
 REPLY_WAIT = 5.0
 """Seconds without a reply after which a conversation by datagrams is over."""
 TAKING = 2.0
-"""Seconds in which a program must take something of what a peer that is gone has left for it."""
+"""Seconds in which a program, or a server, must take something of what a peer that is gone has left for it."""
 
 Ends = Callable[["Session", "Handshake | None"], tuple[LocalEnd, LocalEnd]]
 """Makes our source and sink when the conversation begins, TLS's handshake being over. Raises SystemRefusal."""
@@ -605,7 +605,7 @@ class Session:
         """The peer has ended already, and now the connection is gone in our direction too."""
         self._hangup = True
         if self.sink is not None and self.sink.gone is not None:
-            self._await_taking(self.sink)
+            self._await_taking()
         lane = self.relay.outbound
         if lane is None or lane.over or self.relay.inbound.state is State.OPEN:
             return
@@ -796,8 +796,7 @@ class Session:
         self.peer_gone = True
         lost = self.relay.reset()
         self._refuse(f"receive from {self.peer}" if self.peer else "receive", error, lost)
-        if self.sink is not None and self.sink.gone is not None:
-            self._await_taking(self.sink)
+        self._await_taking()
 
     def sink_failed(self, carrier: AnyCarrier, error: OSError) -> None:
         """Writing was refused: the connection is gone in that direction, or our output is."""
@@ -825,6 +824,8 @@ class Session:
         else:
             lost = self.relay.reset()
         self._refuse(f"send to {self.peer}" if self.peer else "send", error, lost)
+        if self.connected:
+            self._await_taking()
 
     # ---- a sink that may have seen enough: a program
 
@@ -852,9 +853,13 @@ class Session:
 
             self._grace = self.loop.later(self._pause, again)
 
-    def _await_taking(self, sink: LocalEnd) -> None:
-        """The peer is gone. What it has sent is still for the program, as long as that takes any of it."""
-        lane = self.relay.inbound
+    def _await_taking(self) -> None:
+        """The peer is gone. What it has sent is still for the program, or the server, beyond us, as long as that takes any
+        of it: it may be stuck itself, with an answer that nobody takes any more.
+        """
+        sink, lane = self.sink, self.relay.inbound
+        if sink is None or sink.finish is None:
+            return
 
         def over() -> None:
             if not lane.over:

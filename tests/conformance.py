@@ -114,21 +114,27 @@ def _connect(family: int) -> Callable[[list[str], Path], Begun]:
     return begin
 
 
-def _serve(family: int, mode: str) -> Callable[[list[str], Path], Begun]:
+def _serve(family: int, *words: str) -> Callable[[list[str], Path], Begun]:
     def begin(lane: list[str], directory: Path) -> Begun:
         with ExitStack() as stack:
             drain, stdout = stack.enter_context(pipe())
-            words = [str(directory / "s")] if family == socket.AF_UNIX else [LOOPBACK[family], "0"]
-            server = stack.enter_context(
-                Server("--mode", mode, "--once", *lane, *words, free_port=False, stdout=stdout)
-            )
+            where = [str(directory / "s")] if family == socket.AF_UNIX else [LOOPBACK[family], "0"]
+            server = stack.enter_context(Server("--once", *lane, *where, *words, free_port=False, stdout=stdout))
             os.close(stdout)
             peer = stack.enter_context(socket.socket(family))
             peer.settimeout(TIMEOUT)
-            peer.connect(words[0] if family == socket.AF_UNIX else (words[0], server.port))
-            yield server, peer, drain if mode == "pipe" else None
+            peer.connect(where[0] if family == socket.AF_UNIX else (where[0], server.port))
+            yield server, peer, drain if "pipe" in words else None
 
     return begin
+
+
+def _relay(lane: list[str], directory: Path) -> Begun:
+    with Server("--once") as beyond:
+        begun = _serve(socket.AF_INET, "--mode", "relay", "--to", beyond.address)
+        with contextmanager(begun)(lane, directory) as (server, peer, _):
+            yield server, peer, None
+        beyond.finish()
 
 
 def _lent(lane: list[str], directory: Path) -> Begun:
@@ -170,7 +176,7 @@ def _tls_serve(mode: str) -> Callable[[list[str], Path], Begun]:
         with ExitStack() as stack:
             _, ca, own = stack.enter_context(_papers(directory))
             server, connection, drain = stack.enter_context(
-                contextmanager(_serve(socket.AF_INET, mode))([*lane, "--tls", *own], directory)
+                contextmanager(_serve(socket.AF_INET, "--mode", mode, "--tls", *own))(lane, directory)
             )
             context = ssl.create_default_context(cafile=ca)
             yield server, stack.enter_context(plain_end(connection, context, "127.0.0.1")), drain
@@ -182,20 +188,22 @@ COPIED: tuple[list[str], ...] = ([],)
 """What is encrypted here is never moved by the kernel alone."""
 TRANSPORTS = (
     Transport("tcp4-connect", _connect(socket.AF_INET)),
-    Transport("tcp4-serve", _serve(socket.AF_INET, "pipe")),
+    Transport("tcp4-serve", _serve(socket.AF_INET, "--mode", "pipe")),
     Transport("tcp6-connect", _connect(socket.AF_INET6), here=has_ipv6()),
-    Transport("tcp6-serve", _serve(socket.AF_INET6, "pipe"), here=has_ipv6()),
+    Transport("tcp6-serve", _serve(socket.AF_INET6, "--mode", "pipe"), here=has_ipv6()),
     Transport("unix-connect", _connect(socket.AF_UNIX), resets=False, urgent=False),
-    Transport("unix-serve", _serve(socket.AF_UNIX, "pipe"), resets=False, urgent=False),
+    Transport("unix-serve", _serve(socket.AF_UNIX, "--mode", "pipe"), resets=False, urgent=False),
     Transport("socketpair", _lent, resets=False, urgent=False),
     Transport("tls-connect", _tls_connect, resets=False, urgent=False, lanes=COPIED),
     Transport("tls-serve", _tls_serve("pipe"), resets=False, urgent=False, lanes=COPIED),
 )
 """Over which stdin and stdout are carried."""
 ECHOES = (
-    Transport("tcp4-echo", _serve(socket.AF_INET, "echo")),
-    Transport("tcp6-echo", _serve(socket.AF_INET6, "echo"), here=has_ipv6()),
-    Transport("unix-echo", _serve(socket.AF_UNIX, "echo"), resets=False, urgent=False),
+    Transport("tcp4-echo", _serve(socket.AF_INET, "--mode", "echo")),
+    Transport("tcp6-echo", _serve(socket.AF_INET6, "--mode", "echo"), here=has_ipv6()),
+    Transport("unix-echo", _serve(socket.AF_UNIX, "--mode", "echo"), resets=False, urgent=False),
+    Transport("relay-echo", _relay),
+    Transport("exec-echo", _serve(socket.AF_INET, "--exec", "--", "cat")),
     Transport("tls-echo", _tls_serve("echo"), resets=False, urgent=False, lanes=COPIED),
 )
 """Which give back what they get."""
