@@ -347,7 +347,7 @@ class Secured:
         more: a read would give something although the socket has nothing: no event tells of it.
     """
 
-    __slots__ = ("_error", "_mute", "_receive", "_room", "_send", "_unsent", "machine", "more")
+    __slots__ = ("_error", "_mute", "_receive", "_refusal", "_refused", "_room", "_send", "_unsent", "machine", "more")
 
     def __init__(self, machine: Machine, receive: syscalls.Read, send: syscalls.Write, room: memoryview) -> None:
         """
@@ -360,6 +360,10 @@ class Secured:
         self._send = send
         self._room = room
         self._unsent: memoryview | None = None
+        self._refused = 0
+        self._refusal: OSError | None = (
+            None  # what came after the last bytes were encrypted: those are not offered again
+        )
         self._mute = False  # the socket takes no more
         self._error: OSError | None = None  # what came behind the last bytes: asked again, OpenSSL tells another story
 
@@ -367,6 +371,11 @@ class Secured:
     def wants_output(self) -> bool:
         """Records wait for the socket to take them."""
         return self._unsent is not None
+
+    @property
+    def pending(self) -> int:
+        """Bytes of records that the socket has not taken, or refused: what is in them is nowhere else any more."""
+        return self._refused if self._unsent is None else len(self._unsent)
 
     def handshake(self) -> bool:
         """Go on as far as possible; True when it is over.
@@ -430,11 +439,17 @@ class Secured:
 
     def write(self, data: memoryview | bytes) -> int:
         """See ``syscalls.Write``: how many plain bytes were taken. No more are, while records wait for the socket."""
+        if self._refusal is not None:
+            raise self._refusal
         self.flush()
         taken = 0
         while taken < len(data) and self._unsent is None:
             taken += self.machine.write(data[taken : taken + SECURED])
-            self.flush()
+            try:
+                self.flush()
+            except OSError as error:
+                self._refusal = error
+                break
         if not taken:
             raise BlockingIOError
         return taken
@@ -452,6 +467,7 @@ class Secured:
             except BlockingIOError:
                 return
             except OSError:
+                self._refused = len(self._unsent)
                 self._unsent = None  # nobody will take it: waiting for it would be waiting for ever
                 self._mute = True
                 raise

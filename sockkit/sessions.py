@@ -159,6 +159,7 @@ class Session:
     _deaf = False
     _taken: tuple[int, str] | None = None
     """How much a sink that is ``gone`` had read until then, and its name."""
+    _unread = False
 
     def __init__(
         self,
@@ -182,9 +183,9 @@ class Session:
         half_close: bool = True,
         destination: syscalls.Address = None,
         credentials: Credentials | None = None,
-        kept: bytes = b"",
         ends: Ends | None = None,
         via: str | None = None,
+        before: Session | None = None,
     ) -> None:
         """
         Args:
@@ -198,7 +199,7 @@ class Session:
             accepted: the peer came to us.
             half_close: an end of ours reaches the peer, which can still answer; else replies are waited for, as with datagrams.
             credentials: speak TLS: plain bytes on our side, records on the socket.
-            kept: what the connection before did not take of our input: it goes first.
+            before: whose connection is gone: what that did not take of our input goes first.
             destination: where every message is sent to, where the socket cannot be connected.
             ends: makes our ends, and the relay with them a duplex one, where they are not there before the conversation is.
             via: the proxy through which the peer is reached.
@@ -222,10 +223,10 @@ class Session:
         self.accepted = accepted
         self.half_close = connected and half_close
         self.destination = destination
-        self._kept = kept
         self._ends = ends
         if via is not None:
             self.via = via
+        self._before = before
         self._opened = self.env.clock()
         if credentials is not None:
             receive, send = syscalls.receiver(self.env, sock), syscalls.sender(self.env, sock)
@@ -472,11 +473,21 @@ class Session:
             self._send_urgent(self.settings.oob)
         if self.settings.idle_timeout is not None:
             self._watch_idleness(self.settings.idle_timeout)
-        if self._kept and isinstance(self.outbound, Carrier):
-            self.outbound.lane.add(len(self._kept))
-            self.outbound.keep(self._kept)
-            self._kept = b""
-        self.update()
+        if self._before is not None:
+            self._go_on_from(self._before)
+        if not self.closed:
+            self.update()
+
+    def _go_on_from(self, before: Session) -> None:
+        """What was taken from our input and not by the connection before; and if that was all, its end."""
+        self._before = None
+        if not isinstance(self.outbound, Carrier):
+            return
+        if before.kept:
+            self.outbound.lane.add(len(before.kept))
+            self.outbound.keep(before.kept)
+        if before.input_over:
+            self.source_ended(self.outbound)
 
     def _begin_handshake(self, secured: Secured) -> None:
         """TLS comes first: until it is over nothing of ours is read, and so nothing is sent."""
@@ -884,6 +895,7 @@ class Session:
             self.env.observer(Ended(now, self.number, Side.REMOTE, "RST received"))
         if first:
             self.env.observer(Failed(now, self.number, operation, error, self._meaning(operation, error)))
+        self._unread = self._unread or error.errno == errno.ECONNRESET
         if self.settings.reconnect:
             return  # what is left here goes on to the next connection; of what is not, `close` tells
         self._lose(lost, "not delivered to the peer")
@@ -1081,17 +1093,16 @@ class Session:
         """What was handed over and cannot be taken back: a reset leaves the count of what the peer's kernel did not confirm."""
         unix = self.kind[0] not in syscalls.INTERNET
         size = syscalls.send_queue(self.env, self.sock) or 0
-        if unix and (size or getattr(self.error, "errno", None) == errno.ECONNRESET):
-            # unix(7) counts memory, not bytes, and forgets even that when the peer closes.
+        if unix and (size or self._unread):
+            # A Unix socket counts memory, not bytes, forgets even that when the peer closes, and then says ECONNRESET.
             self.env.observer(
                 Lost(self.env.clock(), self.number, 0, "the peer ended without reading all that was sent")
             )
         elif size:
-            why = "handed to the kernel, never acknowledged by the peer"
-            self._lose(size, f"TLS records {why}" if self._secured is not None else why)
-        if self._secured is not None and self._secured.wants_output:
-            why = "the last bytes were encrypted for this connection and not handed to the kernel"
-            self.env.observer(Lost(self.env.clock(), self.number, 0, why))
+            what = "TLS records " * (self._secured is not None)
+            self._lose(size, f"{what}handed to the kernel, never acknowledged by the peer")
+        if self._secured is not None and self._secured.pending:
+            self._lose(self._secured.pending, "TLS records that the kernel did not take")
 
     def _forget_all(self) -> None:
         if self._mask != -1:
@@ -1112,13 +1123,14 @@ class Session:
     @property
     def kept(self) -> bytes:
         """What was taken from our input, and that the socket did not take."""
-        untaken = self.outbound.untaken if isinstance(self.outbound, Carrier) else b""
-        return untaken or self._kept
+        if self._before is not None:
+            return self._before.kept
+        return self.outbound.untaken if isinstance(self.outbound, Carrier) else b""
 
     @property
     def input_over(self) -> bool:
         """Our input gave its last: no further session can get anything from it."""
-        return self._input_ended
+        return self._input_ended or (self._before is not None and self._before.input_over)
 
     def _note(self, level: Level, text: str) -> None:
         self.env.observer(Note(self.env.clock(), self.number, level, text))

@@ -62,8 +62,10 @@ class Truncated(TlsError):
     passing = True
     """See ``retry.passing``: before the handshake is over, the peer may just be starting."""
 
-    def __init__(self) -> None:
-        super().__init__("the peer ended the connection without TLS close_notify: what came may be truncated")
+    def __init__(
+        self, text: str = "the peer ended the connection without TLS close_notify: what came may be truncated"
+    ) -> None:
+        super().__init__(text)
 
 
 class Credentials:
@@ -194,7 +196,7 @@ class Machine:
             raise BlockingIOError from wants
         except ssl.SSLError as error:
             if _cut(error) or isinstance(error, ssl.SSLZeroReturnError):
-                raise TlsError("the peer ended the connection during the handshake") from error
+                raise Truncated("the peer ended the connection during the handshake") from error
             raise _refusal(error) from error
         wanted = self._credentials.fingerprint
         if wanted is not None:

@@ -61,6 +61,9 @@ def check(plan: ConnectPlan, means: Semantics | None, family: int | None) -> Non
         raise UsageError("-z is done when somebody answers: leave --reconnect out", option="--reconnect")
     if plan.reconnect and plan.replay is not None:
         raise UsageError("a recording is played to one connection: leave --reconnect out", option="--reconnect")
+    if plan.reconnect and plan.runs_program:
+        text = "a program has one conversation (--retry and --wait-for begin it): leave --exec out"
+        raise UsageError(text, option="--reconnect")
     if means is None:
         return
     from sockkit.commands.endpoint import AF_UNIX
@@ -79,13 +82,13 @@ class Again:
 
     Attributes:
         env: the surroundings for what is done again: its observer is ours.
-        kept: what the connection before did not take of our input.
+        before: the conversation whose connection is gone, or None.
     """
 
     def __init__(self, plan: ConnectPlan, env: Env, peer: str) -> None:
         self._outer = env
         self.env = env._replace(observer=self.observe)
-        self.kept = b""
+        self.before: Session | None = None
         self._plan = plan
         self._peer = peer
         self._tls = plan.tls
@@ -148,11 +151,11 @@ class Again:
                 return status
             if not self._holding:
                 assert session is not None
-                self.kept = session.kept
-                if not (self._plan.reconnect and session.peer_gone) or (session.input_over and not self.kept):
+                self.before, kept = session, session.kept
+                if not (self._plan.reconnect and session.peer_gone) or (session.input_over and not kept):
                     return Exit.FAILED if self._lost else status
-                if self.kept:
-                    text = f"{len(self.kept)} bytes that this connection did not take are for the next one"
+                if kept:
+                    text = f"{len(kept)} bytes that this connection did not take are for the next one"
                     self._outer.observer(Note(clock(), session.number, Level.INFO, text))
                 if self._patience.policy is not self._afterwards or clock() - begun >= STEADY:
                     self._patience = Patience(self._afterwards, clock(), self._random, attempt=0)
@@ -171,7 +174,7 @@ class Again:
             if hopeless and patience.policy is not ONCE:
                 text = "not tried again: what is wrong does not pass by waiting"
                 self._outer.observer(Note(clock(), 0, Level.WARNING, text))
-            elif made > 1 or not failures:
+            elif made > 1 or patience.policy is self._afterwards:
                 text = f"gave up on {self._peer} after {self._made(made)}"
                 error = failures[-1].error if failures else ConnectionError("the peer is gone")
                 self._outer.observer(Failed(clock(), 0, text, error, None))
@@ -198,14 +201,15 @@ class Again:
         self._lose_kept()
 
     def _lose_kept(self) -> None:
-        if self.kept:
+        kept = self.before.kept if self.before is not None else b""
+        if kept:
             why = "read from stdin, and there was no further connection to take it"
-            self._outer.observer(Lost(self.env.clock(), 0, len(self.kept), why))
+            self._outer.observer(Lost(self.env.clock(), 0, len(kept), why))
 
     def _wait(self, loop: Loop, seconds: float) -> None:
         """Nothing is read meanwhile. A reader of stdout that goes away is noticed, and ends the run."""
         fd = self.env.stdout
-        watched = not self._plan.zero and stdio.waited_for(fd)
+        watched = not (self._plan.zero or self._plan.send_only) and stdio.waited_for(fd)
 
         def gone(mask: int) -> None:
             if mask & (ERROR | HANGUP):

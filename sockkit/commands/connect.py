@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import socket
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -711,14 +712,15 @@ class _Call:
         env, plan, means = self.env, self.plan, self.means
         settings = plan.for_messages(self.settings, means)
         peer = self._peer_text(sock)
+        if (plan.zero or self.again is not None) and means.connections and own and peer == local_text(env, sock):
+            syscalls.close(env, sock)
+            text = "it connected to itself, by an ephemeral port that is the one asked: nobody listens there"
+            error = ConnectionRefusedError(errno.ECONNREFUSED, text)
+            env.observer(Failed(env.clock(), 0, f"connect to {peer}", error, None))
+            return Exit.FAILED
         self.sessions += 1
         via = self.through.via if self.through is not None else None
         if plan.zero:
-            if means.connections and own and peer == local_text(env, sock):
-                syscalls.close(env, sock)
-                text = "it connected to itself, by an ephemeral port that is the one asked: nobody listens there"
-                env.observer(Note(env.clock(), self.sessions, Level.WARNING, text))
-                return Exit.FAILED
             here = local_text(env, sock)
             env.observer(Opened(env.clock(), self.sessions, peer, here, sock.family, self.type, via=via))
             if not means.connections:
@@ -775,9 +777,9 @@ class _Call:
             half_close=means.half_close,
             destination=self.peer if means.join & Join.SEND else None,
             credentials=self.credentials,
-            kept=self.again.kept if self.again is not None else b"",
             ends=programs.ends if programs is not None else None,
             via=via,
+            before=self.again.before if self.again is not None else None,
         )
         try:
             session.start()
