@@ -10,9 +10,11 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -23,10 +25,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sockkit import ports
+from sockkit import ports, scanning
 from sockkit.errors import UsageError
-from tests.harness import Process, Result, Server, listener, on_terminal, receive_all, run
-from tests.peers import free_port, full_queue, shell
+from sockkit.events import Env, Event, Interest, Note
+from sockkit.loop import Loop
+from tests.harness import (
+    ENVIRONMENT,
+    SOCKKIT,
+    TIMEOUT,
+    Process,
+    Result,
+    Server,
+    listener,
+    on_terminal,
+    receive_all,
+    run,
+)
+from tests.peers import free_port, full_queue, shell, with_names
+from tests.test_cli import refused, typed
 from tests.test_json import VALIDATOR
 from tests.test_portability import COMMAND, LACKING, python
 
@@ -174,23 +190,18 @@ def test_services_where_the_system_has_no_list(monkeypatch: pytest.MonkeyPatch, 
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_what_cannot_be_asked(words: list[str], said: str) -> None:
-    result = run("connect", "-z", *words)
-    assert (result.status, result.out) == (2, b"")
-    assert said in result.said
+    assert said in " ".join(refused("connect", "-z", *words))
 
 
 @pytest.mark.skipif(not hasattr(socket, "AF_VSOCK"), reason="CANNOT: no AF_VSOCK here")
 def test_other_families_have_no_lists() -> None:
-    result = run("connect", "-z", "--family", "VSOCK", "local", "1-3")
-    assert result.status == 2
-    assert "PORTS: AF_VSOCK (40) has no lists of ports: IPv4 and IPv6 have" in result.said
+    said = refused("connect", "-z", "--family", "VSOCK", "local", "1-3")
+    assert "PORTS: AF_VSOCK (40) has no lists of ports: IPv4 and IPv6 have" in said[0]
 
 
 @pytest.mark.parametrize("words", [[HERE, "22,80"], ["22-25"], [f"{HERE}:1-4"]])
 def test_a_conversation_has_one_port(words: list[str]) -> None:
-    result = run("connect", *words)
-    assert result.status == 2
-    assert f"sockkit: to see which ports are open type: sockkit connect -z {' '.join(words)}" in result.said
+    assert typed(refused("connect", *words)) == ["connect", "-z", *words]
 
 
 # ---- TCP
@@ -278,6 +289,20 @@ def test_a_name_is_asked_at_its_first_address() -> None:
     assert (found["scan"]["host"], found["scan"]["address"]) == ("localhost", HERE)
     result = run("connect", "-z", "no-such-host.invalid", "1-2")
     assert (result.status, result.out) == (1, b"") and "look up no-such-host.invalid: " in result.said
+
+
+def test_the_other_addresses_of_a_name_are_said(tmp_path: Path) -> None:
+    """No default reaches beyond the host named, and one address of it is asked."""
+    prefix = with_names(tmp_path, "", "127.0.0.2 two.test\n127.0.0.3 two.test\n", "files")
+    with listener(address=("127.0.0.3", 0)) as sock:
+        words = ("connect", "-z", "two.test", listed(sock, 1))
+        text = run(*words, prefix=prefix).text
+        found = json.loads(run(*words, "--json", prefix=prefix).text)
+    first, (other,) = found["scan"]["address"], found["scan"]["other_addresses"]
+    assert {first, other} == {"127.0.0.2", "127.0.0.3"}
+    assert states(found)[port_of(sock)] == ("open" if first == "127.0.0.3" else "closed")
+    assert text.startswith(f"two.test ({first}): 2 TCP ports")
+    assert f"two.test is {other} too" in text
 
 
 def test_ipv6() -> None:
@@ -442,6 +467,60 @@ def test_more_at_once_than_there_are_descriptors() -> None:
     assert "60 TCP ports asked" in result.text
 
 
+def observed(events: list[Event]) -> Env:
+    return Env(0, 1, events.append, Interest.STATE, time.monotonic)
+
+
+def test_what_this_host_stays_short_of_ends_the_scan(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After all pauses it is given up, and no port has an answer that it did not give."""
+    monkeypatch.setattr(scanning, "BEAT", 0.001)  # the pauses are multiples of it
+    events: list[Event] = []
+    made = 0
+
+    def make() -> socket.socket:
+        nonlocal made
+        made += 1
+        if made == 2:
+            return socket.socket(socket.AF_INET, socket.SOCK_STREAM | getattr(socket, "SOCK_NONBLOCK", 0))
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with Loop(observed(events)) as loop:
+        asked = [free_port(), free_port()]
+        found = scanning.Scan(loop, asked, make, lambda port: (HERE, port), scanning.Wishes(), loop.stop)
+        found.start()
+        loop.run()
+    assert found.error is not None and found.error.errno == errno.EMFILE and not found.done
+    assert [answer.state for answer in found.findings] == [scanning.CLOSED]
+    assert made == 2 + 1 + scanning.PAUSES
+    notes = [event.text for event in events if isinstance(event, Note)]
+    assert len(notes) == 1 and "says nothing of the ports: " in notes[0] and "[EMFILE" in notes[0]
+
+
+def test_a_handshake_that_was_reset_at_once_was_a_handshake() -> None:
+    """SO_ERROR is ECONNRESET, not ECONNREFUSED: somebody listens there."""
+    with listener() as sock, Loop(observed([])) as loop:
+
+        def make() -> socket.socket:
+            client = socket.socket()
+            client.setblocking(False)
+            return client
+
+        class Slow(scanning.Scan):
+            def _begin(self, asked: Any) -> tuple[int, int] | None:
+                with pytest.raises(BlockingIOError):
+                    asked.sock.connect(self._address(asked.port))
+                peer, _ = sock.accept()
+                peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                peer.close()
+                return None
+
+        found = Slow(loop, [port_of(sock)], make, lambda port: (HERE, port), scanning.Wishes(), loop.stop)
+        found.start()
+        loop.run()
+        (answer,) = found.findings
+    assert (answer.state, answer.errno) == (scanning.OPEN, errno.ECONNRESET)
+
+
 # ---- UDP
 
 
@@ -507,6 +586,43 @@ def test_one_udp_port_is_told_on_stderr() -> None:
     assert "did not answer: nothing came back in 0.2 s: open, filtered, or lost on the way" in result.said
 
 
+VETH = """
+set -e
+ip link set lo up
+unshare -n sleep 30 & peer=$!
+trap "kill $peer" EXIT
+while [ "$(readlink /proc/$peer/ns/net)" = "$(readlink /proc/self/ns/net)" ]; do :; done
+ip link add va type veth peer name vb
+ip link set vb netns $peer
+ip addr add 192.0.2.1/24 dev va
+ip link set va up
+nsenter -t $peer -n ip addr add 192.0.2.2/24 dev vb
+nsenter -t $peer -n ip link set vb up
+"$@"
+"""
+"""Another host: a network namespace, behind a veth pair (loopback knows no limit of ICMP)."""
+
+
+@needs_linux
+def test_udp_refusals_are_rationed() -> None:
+    """Linux refuses six datagrams in a row, and then one a second (icmp_ratelimit): the others are not called anything."""
+    prefix = ["unshare", "-rn", "bash", "-c", VETH, "-"]
+    if not shutil.which("unshare") or subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("CANNOT: no network namespaces with a veth pair between them")
+    done = subprocess.run(
+        [*prefix, *SOCKKIT, "connect", "-z", "-u", "-w", "0.4", "192.0.2.2", "1-12"],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    found = re.findall(r"(?m)^  \d+ +(closed|no answer) ", done.stdout)
+    assert done.returncode == 1 and len(found) == 12, done
+    assert 6 <= found.count("closed") < 12
+    assert "a host may limit how many refusals it sends" in done.stdout
+
+
 # ---- while it goes on
 
 
@@ -535,7 +651,7 @@ def test_a_reader_that_is_gone() -> None:
 
 def test_a_terminal_shows_how_far_it_has_come() -> None:
     with several(4, socket.SOCK_DGRAM) as silent:
-        words = ("connect", "-z", "-u", "-w", "0.3", "--parallel", "1", HERE, listed(*silent))
+        words = ("connect", "-z", "-u", "-w", "0.15", "--parallel", "1", HERE, listed(*silent))
         screen = on_terminal(*words)
         quiet = on_terminal(*words, "-q")
     assert screen.status == 1
