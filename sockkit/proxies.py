@@ -421,7 +421,7 @@ def _foreign(data: bytes, protocol: str) -> ProxyError:
     elif data[:1] in (b"\x15", b"\x16"):
         hint = "it looks like TLS, which is not spoken to a proxy here"
     elif data[:1] == b"\x05" and protocol != "SOCKS5":
-        hint = "it looks like SOCKS5: --proxy socks5://HOST:PORT"
+        hint = "it looks like SOCKS5: --proxy socks5h://HOST:PORT"
     elif data[:1] == b"\x00" and protocol == "SOCKS5":
         hint = "it looks like SOCKS4: --proxy socks4://HOST:PORT"
     return ProxyError(f"what the proxy answered is not {protocol}: {preview(data, 40)}", hint)

@@ -6,12 +6,14 @@ import json
 import os
 import re
 import socket
+import ssl
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http import server as http_server
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,7 @@ from sockkit import proxies
 from sockkit.commands import connect
 from sockkit.errors import UsageError
 from sockkit.events import Env, Event
+from tests import docs
 from tests.harness import TIMEOUT, Process, Server, need, needs_linux, receive_all, run, sockets
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="CANNOT: pipes as POSIX has them")
@@ -254,7 +257,7 @@ def _greet_first(talk: Callable[[socket.socket, Seen], None]) -> Callable[[socke
         ("socks5", [(3, b"\x15\x03\x01\x00\x02\x02\x46")], ["looks like TLS"]),
         ("socks4", [(9, b"\x00\x5b" + bytes(6))], ["request rejected or failed", "SOCKS4 reply 91"]),
         ("socks4", [(9, b"\x00\x5d" + bytes(6))], ["report different user-ids", "reply 93"]),
-        ("socks4", [(9, b"\x05\xff")], ["not SOCKS4", "socks5://"]),
+        ("socks4", [(9, b"\x05\xff")], ["not SOCKS4", "socks5h://"]),
         ("http", [(0, b"HTTP/1.1 403 Forbidden \x1b[31m\r\nContent-Length: 3\r\n\r\nno!")], ["403 Forbidden", "443"]),
         (
             "http",
@@ -264,7 +267,7 @@ def _greet_first(talk: Callable[[socket.socket, Seen], None]) -> Callable[[socke
         ("http", [(0, b"HTTP/1.1 407 Wanted\r\nProxy-Authenticate: Digest a=b\r\n\r\n")], ["Digest", "only Basic"]),
         ("http", [(0, b"HTTP/1.1 501 What\r\n\r\n")], ["no proxy"]),
         ("http", [(0, b"SSH-2.0-OpenSSH_9\r\n\r\n")], ["not HTTP", "SSH-2.0"]),
-        ("http", [(0, b"\x05\xff\r\n\r\n")], ["not HTTP", "socks5://"]),
+        ("http", [(0, b"\x05\xff\r\n\r\n")], ["not HTTP", "socks5h://"]),
         ("http", [(0, b"HTTP/1.1 200 OK\r\nX: " + b"a" * 100_000)], ["no end within 16384 bytes"]),
     ],
 )
@@ -462,6 +465,38 @@ def test_z_asks_the_proxy_and_sends_nothing() -> None:
         assert "received 0 bytes" in server.stop().said
         assert run(*through("socks5h", place, "target.test", str(server.port), "-z")).status == 1
     assert seen == [b"target.test", b"ConnectionRefusedError"]
+
+
+def test_tried_again_where_the_target_is_not_there_yet() -> None:
+    def talk(sock: socket.socket, seen: Seen) -> None:
+        exactly(sock, 3)
+        sock.sendall(GREETED)
+        exactly(sock, 10)
+        seen.append(b"asked")
+        if len(seen) < 3:
+            sock.sendall(b"\x05\x05\x00\x01" + bytes(6))
+            return
+        sock.sendall(OPENED)
+        echo(sock)
+
+    with scripted(talk, 3) as (place, seen):
+        args = through("socks5", place, "127.0.0.1", "80", "--retry", "5", "--retry-delay", "0.05", "-v")
+        result = run(*args, stdin=b"hi")
+    assert (result.status, result.out, len(seen)) == (0, b"hi", 3)
+    assert "attempt 2 of 6" in result.said and "SOCKS5 reply 5" in result.said
+    with scripted(answering((3, b"\x05\xff"))) as (place, _):
+        result = run(*through("socks5", place, "127.0.0.1", "80", "--retry", "5", "--retry-delay", "0.05"))
+    assert result.status == 1 and "does not pass by waiting" in result.said
+
+
+def test_a_program_talks_through_a_proxy_and_inherits_no_password() -> None:
+    env = {"SOCKKIT_PROXY_AUTH": f"bob:{SECRET}"}
+    with Server("--mode", "pipe") as server, scripted(relaying) as (place, _):
+        args = through("socks5h", place, "target.test", str(server.port), "--exec", "--", "/bin/sh", "-c", "env")
+        assert run(*args, env=env).status == 0
+        server.close_stdin()
+        assert b"SOCKKIT_" in server.finish().out and SECRET.encode() not in server.out
+        assert b"target.test" in server.out
 
 
 # ---- user names and passwords
@@ -687,7 +722,7 @@ def test_any_answer_is_an_answer_or_a_proxy_error(data: bytes, scheme: str, cut:
 
 
 @contextmanager
-def program(*command: str | Path, env: dict[str, str] | None = None) -> Iterator[str]:
+def program(*command: str | Path) -> Iterator[str]:
     """A proxy from Debian's packages, once it listens on a port of its own; yields its HOST:PORT."""
     started = subprocess.Popen(
         [str(word) for word in command], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
@@ -720,5 +755,139 @@ def _listens(pid: int) -> int | None:
 
 
 def free_port() -> int:
+    """For programs that cannot be told to choose one."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
         return int(sock.getsockname()[1])
+
+
+@contextmanager
+def https(folder: Path) -> Iterator[int]:
+    """Python's http.server with a page and a certificate for localhost, whose issuer is in ca.pem; yields its port."""
+    papers = Papers(folder, "localhost")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(papers.cert)
+
+    class Page(http_server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:  # http.server's name
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"hello through the proxy\n")
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+        def finish(self) -> None:
+            super().finish()
+            self.connection.unwrap()  # http.server alone leaves TLS without its end  # type: ignore[attr-defined]
+
+    with http_server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join(TIMEOUT)
+
+
+@pytest.mark.once
+def test_an_https_get_through_a_socks5_proxy(tmp_path: Path) -> None:
+    """As docs/proxies.md shows it: its commands are run, and must print what stands there."""
+    page = docs.ROOT / "docs" / "proxies.md"
+    shown = tmp_path / page.name
+    shown.write_text(page.read_text().replace("```text", "```console"))
+    with https(tmp_path) as port, program(need("microsocks"), "-i", "127.0.0.1", "-p", "0") as place:
+        proxy = place.rpartition(":")[2]
+        for example in docs.examples(shown):
+            found = docs.actual(f"cp {tmp_path}/ca.pem .; proxy={proxy} port={port}; {example.command}")
+            assert docs.matches(example.shown, found.replace("\r", "")), found
+
+
+@pytest.mark.once
+def test_microsocks_wants_a_password(tmp_path: Path) -> None:
+    with (
+        Server() as server,
+        program(need("microsocks"), "-i", "127.0.0.1", "-p", "0", "-u", "bob", "-P", SECRET) as place,
+    ):
+        args = through("socks5", place, "127.0.0.1", str(server.port), "-v")
+        good = run(*args, stdin=b"hi", env={"SOCKKIT_PROXY_AUTH": f"bob:{SECRET}"})
+        assert (good.status, good.out) == (0, b"hi") and SECRET not in good.said
+        wrong = run(*args, stdin=b"hi", env={"SOCKKIT_PROXY_AUTH": "bob:wrong"})
+        assert wrong.status == 1 and "refuses the user name and password" in wrong.said
+        nobody = run(*args, stdin=b"hi")
+        assert nobody.status == 1 and "--proxy-auth-file" in nobody.said
+        server.stop()
+
+
+@pytest.mark.once
+def test_dante_speaks_socks4_and_5_and_has_rules(tmp_path: Path) -> None:
+    config, port = tmp_path / "danted.conf", free_port()
+    with Server() as server:
+        rules = f"pass {{ from: 0.0.0.0/0 to: 0.0.0.0/0 port = {server.port} }}"
+        config.write_text(
+            f"logoutput: stderr\ninternal: 127.0.0.1 port = {port}\nexternal: 127.0.0.1\nsocksmethod: none\n"
+            f"clientmethod: none\nclient pass {{ from: 0.0.0.0/0 to: 0.0.0.0/0 }}\nsocks {rules}\n"
+        )
+        data = os.urandom(300_000)
+        with program(need("danted"), "-f", config) as place:
+            for scheme in ("socks4", "socks5", "socks5h"):
+                result = run(*through(scheme, place, "localhost", str(server.port), "-v"), stdin=data)
+                assert (result.status, result.out) == (0, data), result.said
+                assert "from 127.0.0.1:" in result.said
+            for scheme, name in (("socks4", "SOCKS4 reply 91"), ("socks5", "not allowed by ruleset [SOCKS5 reply 2]")):
+                result = run(*through(scheme, place, "127.0.0.1", "1"), stdin=b"x")
+                assert result.status == 1 and name in result.said, result
+        server.stop()
+
+
+@pytest.mark.once
+def test_tinyproxy_connects_and_wants_a_password(tmp_path: Path) -> None:
+    config, port = tmp_path / "tinyproxy.conf", free_port()
+    with Server("--tls") as server:
+        config.write_text(
+            f"Port {port}\nListen 127.0.0.1\nTimeout 20\nMaxClients 8\nBasicAuth bob {SECRET}\nConnectPort {server.port}\n"
+        )
+        pinned = re.search(rb"SHA-256 ([0-9a-f]{64})", server.err)
+        assert pinned
+        data = os.urandom(300_000)
+        with program(need("tinyproxy"), "-d", "-c", config) as place:
+            args = through("http", place, "localhost", str(server.port), "--tls", "--fingerprint", pinned[1].decode())
+            login = {"SOCKKIT_PROXY_AUTH": f"bob:{SECRET}"}
+            result = run(*args, "-v", stdin=data, env=login)
+            assert (result.status, result.out) == (0, data), result.said
+            assert "answered: 200" in result.said and SECRET not in result.said
+            nobody = run(*args, stdin=b"x")
+            assert nobody.status == 1 and "HTTP status 407" in nobody.said and "--proxy-auth-file" in nobody.said
+            forbidden = run(*through("http", place, "127.0.0.1", "1"), stdin=b"x", env=login)
+            assert forbidden.status == 1 and "HTTP status 403" in forbidden.said
+        server.stop()
+
+
+@pytest.mark.once
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="CANNOT: no sshd here")
+def test_ssh_speaks_socks4a(tmp_path: Path) -> None:
+    """``ssh -D``, to an sshd of the test's own."""
+    sshd, ssh, keygen = need("sshd"), need("ssh"), need("ssh-keygen")
+    for name in ("host", "user"):
+        subprocess.run([keygen, "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / name)], check=True)
+    config = tmp_path / "sshd.conf"
+    config.write_text(
+        f"Port {free_port()}\nListenAddress 127.0.0.1\nHostKey {tmp_path}/host\nAuthorizedKeysFile {tmp_path}/user.pub\n"
+        f"StrictModes no\nPidFile none\nUsePAM no\nPermitRootLogin yes\n"
+    )
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # which it insists on
+    with Server() as server, program(sshd, "-D", "-e", "-f", config) as there:
+        client: list[str | Path] = [ssh, "-N", "-F", "none", "-i", tmp_path / "user", "-o", "StrictHostKeyChecking=no"]
+        client += [
+            "-o",
+            f"UserKnownHostsFile={tmp_path}/known",
+            "-p",
+            there.rpartition(":")[2],
+            "-D",
+            f"127.0.0.1:{free_port()}",
+        ]
+        with program(*client, "127.0.0.1") as place:
+            for scheme in ("socks4a", "socks5h"):
+                result = run(*through(scheme, place, "localhost", str(server.port), "-4"), stdin=b"hi")
+                assert (result.status, result.out) == (0, b"hi"), result.said
+        server.stop()
