@@ -483,6 +483,8 @@ def _complain(error: SockkitError, *, json: bool = False) -> Exit:
     from sockkit.text import escape
 
     error.args, error.hint = (_unnamed(str(error)),), _unnamed(error.hint or "") or None
+    if isinstance(error, UsageError) and error.option:
+        error.option = _unnamed(error.option)
     if json:
         from sockkit.render.ndjson import complaint
 
@@ -501,15 +503,15 @@ def _complain(error: SockkitError, *, json: bool = False) -> Exit:
     return error.exit
 
 
-def _unnamed(line: str) -> str:
-    """Without the user name and password of a URL: what was typed is repeated, in a command to type for one."""
-    scheme, separator, rest = line.partition("://")
-    if not separator:
-        return line
-    at = max(
-        rest.rfind("@"), rest.rfind("…")
-    )  # a password may hold anything; of what was cut, nobody knows what it was
-    return scheme + separator + (f"...{rest[at:]}" if at >= 0 else rest)
+def _unnamed(text: str) -> str:
+    """Without the user names and passwords of proxies: what was typed is repeated, in a command to type for one."""
+    if "://" not in text and "auth" not in text:
+        return text
+    import re
+
+    # A password may hold anything, and of what was cut nobody knows what it was.
+    text = re.sub(r"(?m)://.*(@|…)", r"://...\1", text)
+    return re.sub(r"(?m)\b(proxyauth|proxy-authorization)=[^,\s]+", r"\1=...", text)
 
 
 def _say(line: str) -> None:
