@@ -37,6 +37,8 @@ VIEWS = 1024
 """Sizes of datagrams that are remembered."""
 WAITING = 64
 """Datagrams that may wait for a peer whose queue is full."""
+FORGOTTEN = 300.0
+"""Seconds of silence after which a peer gets nothing any more of what others say (how long a NAT remembers: RFC 4787)."""
 LASTING = frozenset((errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTCONN, errno.EBADF, errno.ENOTSOCK, errno.EFAULT))
 """What receiving will say again and again."""
 PATIENCE = 1.0
@@ -46,7 +48,7 @@ PATIENCE = 1.0
 class Peer:
     """Somebody who was heard from. Sizes in bytes."""
 
-    __slots__ = ("address", "number", "opened", "received", "sent", "text", "waiting")
+    __slots__ = ("address", "heard", "number", "opened", "received", "sent", "text", "waiting")
 
     def __init__(self, number: int, address: Any, text: str, opened: float) -> None:
         self.number = number
@@ -56,10 +58,11 @@ class Peer:
         self.received = 0
         self.sent = 0
         self.waiting = 0  # datagrams
+        self.heard = opened  # when, last; kept in ``broadcast`` mode alone
 
 
 class Datagrams:
-    """A bound datagram socket that answers (echo), throws away (discard), or is our stdin and stdout (pipe).
+    """A bound datagram socket that answers (echo), throws away (discard), passes on (broadcast), or is our stdin and stdout (pipe).
 
     In ``pipe`` mode what our input gives goes to the peer that was heard from last; before anybody was, it is not read.
 
@@ -276,6 +279,8 @@ class Datagrams:
             piece = (self._beside.piece if self._beside is not None else None) or size
             for start in range(0, size, piece or 1) if size else (0,):  # what the kernel joined goes back as it came
                 self._answer(buffer[start : min(start + piece, size)], peer)
+        elif self.mode == "broadcast":
+            self._pass_on(bytes(buffer[:size]), peer)
         elif self.mode == "pipe" and self.sink is not None:
             self._write_out(bytes(buffer[:size]))
         if self._first_ends and not self._queue:
@@ -301,6 +306,16 @@ class Datagrams:
         if len(peers) > REMEMBERED:
             self._close(peers.popitem(last=False)[1])
         return peer
+
+    def _pass_on(self, data: bytes, sender: Peer) -> None:
+        """What one sends all others get who were heard from not too long ago: datagrams have no other membership."""
+        sender.heard = now = self.env.clock()
+        while (oldest := next(iter(self._peers.values()))).heard < now - FORGOTTEN:
+            del self._peers[oldest.address]
+            self._close(oldest)
+        for peer in list(self._peers.values()):
+            if peer is not sender:
+                self._answer(data, peer)
 
     def _misbehave(self, faults: Faults) -> None:
         from sockkit.faults import Fates, corrupter, words

@@ -33,7 +33,7 @@ from sockkit.events import Disturbed, Env, Failed, Level, Listening, Note, Total
 from sockkit.loop import READ, Loop, ready
 from sockkit.relay import Relay
 from sockkit.resolve import Resolved
-from sockkit.semantics import Join, semantics
+from sockkit.semantics import Join, Semantics, semantics
 from sockkit.services import SERVICES
 from sockkit.sessions import Session, Settings
 from sockkit.spec import ANY_PORT, MODE, SECONDS, Kind, SocketSpec, choice, number, option, passed_fds
@@ -185,6 +185,38 @@ class ServePlan(EndpointPlan):
 
         return door.Limits(door.rules(given, files), self.max_per_peer, self.accept_timeout)
 
+    def check(self, means: Semantics, family: int | None) -> None:
+        """See ``EndpointPlan``; and for modes in which clients hear each other.
+
+        Raises:
+            UsageError: what means nothing there.
+        """
+        super().check(means, family)
+        if self.mode not in TOGETHER:
+            if self.patience is not None:
+                raise UsageError("it is for --mode broadcast and --mode chat", option="--patience")
+            return
+        for given, flag in (
+            (self.once, "--once"),
+            (self.lines, "--lines"),
+            (self.message_size is not None, "--message-size"),
+            (bool(self.send_fds), "--send-fd"),
+        ):
+            if given:
+                text = f"--mode {self.mode} is for several, who talk to each other: leave {flag} out"
+                raise UsageError(text, option=flag)
+        if means.connections:
+            return
+        if self.mode == "chat":
+            raise UsageError("a chat's members come and go, which datagrams do not: leave -u out", option="--mode")
+        if family not in syscalls.INTERNET:
+            # Whatever a Unix peer does not read stays in our send buffer, which is one for all of them: nobody would get anything.
+            text = "datagrams are passed on to others over UDP alone; messages of a Unix socket: --type SEQPACKET"
+            raise UsageError(text, option="--mode")
+        for given, flag in ((self.patience is not None, "--patience"), (self.crlf, "-C")):
+            if given:
+                raise UsageError(f"datagrams are passed on as they come: leave {flag} or -u out", option=flag)
+
     def path_options(self) -> tuple[tuple[bool, str], ...]:
         """(given, flag) of the options that only the path of a Unix socket has."""
         return (self.replace, "--replace"), (self.socket_mode is not None, "--socket-mode")
@@ -326,10 +358,6 @@ class _Server:
         for given, flag in (*plan.text_options(), (plan.crlf and plan.mode not in TOGETHER, "-C")):
             if given and plan.mode != "pipe" and plan.replay is None:
                 raise UsageError(f"{flag} is about what is sent and received here: --mode pipe", option=flag)
-        if plan.mode in TOGETHER:
-            self._check_together(connections or plan.fileno is not None)
-        elif plan.patience is not None:
-            raise UsageError("it is for --mode broadcast and --mode chat", option="--patience")
         if plan.keep and plan.once:
             raise UsageError("-k and --once contradict each other: give one", option="--once")
         if plan.keep and not connections:
@@ -352,21 +380,6 @@ class _Server:
             from sockkit import door
 
             door.check(self.limits, family, self.means.connections)
-
-    def _check_together(self, connections: bool) -> None:
-        plan = self.plan
-        for given, flag in (
-            (plan.once, "--once"),
-            (plan.lines, "--lines"),
-            (plan.message_size is not None, "--message-size"),
-            (bool(plan.send_fds), "--send-fd"),
-        ):
-            if given:
-                raise UsageError(
-                    f"--mode {plan.mode} is for several, who talk to each other: leave {flag} out", option=flag
-                )
-        if plan.mode == "chat" and not connections:
-            raise UsageError("a chat's members come and go, which datagrams do not: leave -u out", option="--mode")
 
     # ---- the socket
 
