@@ -79,6 +79,8 @@ class Line:
             flags.append(("-s", self.source))
         if self.proxy:
             flags.append(("--proxy", self._proxy_url()))
+            if ":" in self.proxy_user:  # a password is not repeated
+                flags.append(("--proxy-auth-file", "FILE"))
         whole = len(address) != 1 or address[0].isdecimal() or set(address[0]) & set(":/@,") or ("-U",) in flags
         if not self.listen and not whole:
             address.append("PORT")
@@ -96,9 +98,9 @@ class Line:
         if kind == "socks4" and self.proxy_dns != "local":
             kind = "socks4a"
         host, colon, port = self.proxy.rpartition(":")
-        if not colon or not port.isdecimal() or self.proxy.endswith("]"):
+        if not colon or host.count(":") and not host.endswith("]"):  # none, or that of an IPv6 address
             host, port = self.proxy, PROXY_PORTS[kind]
-        user = f"{self.proxy_user}@" if self.proxy_user else ""
+        user = f"{self.proxy_user}@" if self.proxy_user and ":" not in self.proxy_user else ""
         return f"{kind}://{user}{host}:{port}"
 
 
@@ -127,6 +129,9 @@ class Row(NamedTuple):
     example: str = ""
     played: str = ""
     unplayed: str = ""
+
+
+NO_DATAGRAMS = "a program reads and writes streams: datagrams would lose their boundaries"
 
 
 class NoWay(UsageError):
@@ -288,7 +293,7 @@ def _nc() -> Iterator[Row]:
     yield row("-N", "", "pass the end of stdin on", "-N", "nc -N HOST PORT", "tcp server", says="the default here; --no-shutdown turns it off")
     yield row("-n", "", "ask no name server", "-n", "nc -n -N HOST PORT", "tcp server")
     yield row("-O", "N", "size of the send buffer", "--set SNDBUF={}", "nc -O 65536 -N HOST PORT", "tcp server")
-    yield row("-P", "USER", "user name for an HTTP proxy", _proxy_user, "nc -X connect -P USER -x PROXY HOST PORT", "", says="the password is part of the URL or of a file; nc asks the terminal", unplayed="nc asks a terminal for the password")
+    yield row("-P", "USER", "user name for an HTTP proxy", _proxy_user, "nc -X connect -P USER -x PROXYHOST:PROXYPORT HOST PORT", "", says="with a password: --proxy-auth-file FILE", unplayed="nc asks a terminal for the password")
     yield row("-p", "PORT", "source port; with -l the port", "-p {}", "nc -p SOURCEPORT -N HOST PORT", "tcp server")
     yield row("-q", "S", "end S seconds after the end of stdin", _quit_after, "nc -q 1 HOST PORT", "tcp server", says="not needed: the end of stdin is passed on, and the reply waited for. Of datagrams: --reply-wait S")
     yield row("-r", "", "ports in random order", "--random", "nc -z -r HOST PORT1-PORT2", "ports")
@@ -302,8 +307,8 @@ def _nc() -> Iterator[Row]:
     yield row("-v", "", "say more", "-v", "nc -v -N HOST PORT", "tcp server")
     yield row("-W", "N", "end after N packets were received", None, says="no: nothing counts packets for an end; `| head -c N` ends it after so many bytes, --idle-timeout S after a silence")
     yield row("-w", "S", "seconds for the connection, and of silence", "-w {}", "nc -w 5 -N HOST PORT", "tcp server")
-    yield row("-X", "4|5|connect", "the proxy's protocol", _nc_proxy_type, "nc -X connect -x PROXY -N HOST PORT", "proxy")
-    yield row("-x", "HOST:PORT", "a proxy", _nc_proxy, "nc -x PROXY -N HOST PORT", "proxy")
+    yield row("-X", "4|5|connect", "the proxy's protocol", _nc_proxy_type, "nc -X connect -x PROXYHOST:PROXYPORT -N HOST PORT", "proxy")
+    yield row("-x", "HOST:PORT", "a proxy", _nc_proxy, "nc -x PROXYHOST:PROXYPORT -N localhost PORT", "proxy")
     yield row("-Z", "", "DCCP", "--type DCCP --proto DCCP", says="Linux has no DCCP since 6.16", example="nc -Z -N HOST PORT", unplayed="the kernel has no DCCP")
     yield row("-z", "", "only see whether somebody listens", _zero, "nc -z HOST PORT", "silent server")
     yield row("PORT-PORT", "", "ports in a range, and lists of them", "--random", "nc -z HOST PORT1-PORT2", "ports", says="one after the other in nc, many at once here. With a list, commas: 22,80,8000-8010")
@@ -318,12 +323,12 @@ def _ncat() -> Iterator[Row]:
     yield row("-U --unixsock", "", "Unix socket", "-U", "ncat -U PATH", "unix server")
     yield row("--vsock", "", "VSOCK", "--family VSOCK", "ncat --vsock CID PORT", says="", unplayed="virtual machines are needed")
     yield row("-C --crlf", "", "LF is sent as CRLF", "-C", "ncat -C HOST PORT", "tcp server")
-    yield row("-c --sh-exec", "COMMAND", "run a command by the shell for each connection", _shell, "ncat -l HOST PORT -c 'tr a-z A-Z'", "tcp client")
-    yield row("-e --exec", "COMMAND", "run a program for each connection", _program, "ncat -l HOST PORT -e '/usr/bin/tr a-z A-Z'", "tcp client", says="the program comes last. Its environment: SOCKKIT_… instead of NCAT_…")
+    yield row("-c --sh-exec", "COMMAND", "run a command by the shell for each connection", _shell, "ncat -l HOST PORT -c 'sed -u y/elo/ELO/'", "program's client", "a client that ends its side first gets its answer too: ncat loses it")
+    yield row("-e --exec", "COMMAND", "run a program for each connection", _program, "ncat -l HOST PORT -e '/bin/sed -u y/elo/ELO/'", "program's client", says="the program comes last, its environment is SOCKKIT_… instead of NCAT_…; a client that ends its side first gets its answer too: ncat loses it")
     yield row("--lua-exec", "FILE", "run a Lua script for each connection", _program_of("lua {}"), "ncat -l HOST PORT --lua-exec FILE", unplayed="Debian's ncat has its Lua inside; a script is one more program here")
     yield row("-g", "HOPS", "loose source routing", None, says="no: nearly every router drops it (RFC 7126); `--set IP_OPTIONS=HEX` says it byte by byte")
     yield row("-G", "N", "pointer into -g", None, says="no: as -g")
-    yield row("-m --max-conns", "N", "serve N clients at once", "--max-conns {}", "ncat -l -k -m 2 HOST PORT -e /bin/cat", "tcp client, stopped", says="more wait in the queue; ncat refuses them")
+    yield row("-m --max-conns", "N", "serve N clients at once", "--max-conns {}", "ncat -l -k -m 2 HOST PORT -e /bin/cat", "program's clients", says="more wait in the queue; ncat refuses them")
     yield row("-h --help", "", "help", "--help", unplayed="nothing is exchanged")
     yield row("-d --delay", "TIME", "a pause after each line", "--line-delay {}", "ncat -d 1 HOST PORT", "tcp server")
     yield row("-o --output", "FILE", "record what passes", _record, "ncat -o FILE HOST PORT", "tcp server", says="ncat mixes the directions in one file; here FILE.sent.raw and FILE.received.raw, or .pcapng, .ndjson, .html …")
@@ -332,7 +337,7 @@ def _ncat() -> Iterator[Row]:
     yield row("-p --source-port", "PORT", "source port; with -l the port", "-p {}", "ncat -p SOURCEPORT HOST PORT", "tcp server")
     yield row("-s --source", "ADDR", "source address", _source, "ncat -s 127.0.0.1 HOST PORT", "tcp server")
     yield row("-l --listen", "", "listen", _listen, "ncat -l HOST PORT", "tcp client", says="without an address: this host only. Without --mode pipe it is an echo server")
-    yield row("-k --keep-open", "", "with -l: many clients", _keep, "ncat -l -k HOST PORT -e /bin/cat", "tcp clients, stopped", says="with a program, many at once; with stdin, one after the other (--mode broadcast: all at once)")
+    yield row("-k --keep-open", "", "with -l: many clients", _keep, "ncat -l -k HOST PORT -e /bin/cat", "program's clients", says="with a program, many at once; with stdin, one after the other (--mode broadcast: all at once)")
     yield row("-n --nodns", "", "ask no name server", "-n", "ncat -n HOST PORT", "tcp server")
     yield row("-t --telnet", "", "refuse what telnet negotiates", "--telnet", "ncat -t HOST PORT", "telnet server", "ncat refuses, and prints the negotiation all the same: here it is taken out")
     yield row("-u --udp", "", "UDP; with -U Unix datagrams", _udp, "ncat -u HOST PORT", "udp server", says="a late reply is waited for; ncat ends with stdin")
@@ -344,17 +349,16 @@ def _ncat() -> Iterator[Row]:
     yield row("--send-only", "", "ignore what comes, end with stdin", "--send-only", "ncat --send-only HOST PORT", "tcp server")
     yield row("--recv-only", "", "send nothing", "--recv-only", "ncat --recv-only HOST PORT", "talking server")
     yield row("--no-shutdown", "", "do not pass the end of stdin on", "--no-shutdown", "ncat --no-shutdown HOST PORT", "tcp server")
-    allow = "the first rule that fits decides"
     yield row("--allow", "HOSTS", "serve these only", "--allow {}", "ncat -l HOST PORT --allow 127.0.0.1", "tcp client")
-    yield row("--allowfile", "FILE", "serve these only", "--allow @{}", "ncat -l HOST PORT --allowfile HOSTS", "tcp client")
-    yield row("--deny", "HOSTS", "serve all but these", "--deny {}", "ncat -l -k HOST PORT --deny 127.0.0.1", "denied client", allow)
-    yield row("--denyfile", "FILE", "serve all but these", "--deny @{}", "ncat -l -k HOST PORT --denyfile HOSTS", "denied client")
+    yield row("--allowfile", "FILE", "serve these only", "--allowfile {}", "ncat -l HOST PORT --allowfile HOSTS", "tcp client")
+    yield row("--deny", "HOSTS", "serve all but these", "--deny {}", "ncat -l -k HOST PORT --deny 127.0.0.1", "denied client", "whoever is both allowed and denied is refused; ncat serves him")
+    yield row("--denyfile", "FILE", "serve all but these", "--denyfile {}", "ncat -l -k HOST PORT --denyfile HOSTS", "denied client")
     yield row("--broker", "", "what one sends all others get", _broadcast, "ncat -l --broker HOST PORT", "two clients")
     yield row("--chat", "", "the same, with names", _chat, "ncat -l --chat HOST PORT", "two talkers", says="the words differ: ncat writes <user5> before a line")
-    yield row("--proxy", "HOST:PORT", "a proxy", _proxy, "ncat --proxy PROXY HOST PORT", "proxy")
-    yield row("--proxy-type", "http|socks4|socks5", "the proxy's protocol", _proxy_type, "ncat --proxy PROXY --proxy-type socks5 HOST PORT", "proxy", says="with -l ncat is a proxy server itself: sockkit is none")
-    yield row("--proxy-auth", "USER:PASSWORD", "who one is to the proxy", _proxy_user, "ncat --proxy PROXY --proxy-auth USER:PASSWORD HOST PORT", "proxy with a password", says="better from a file or the environment: the process list shows it to everybody")
-    yield row("--proxy-dns", "WHERE", "where the name is looked up", _proxy_dns, "ncat --proxy PROXY --proxy-type socks5 --proxy-dns local HOST PORT", "proxy", says="socks5 and socks4 look it up here; socks5h, socks4a and http leave it to the proxy")
+    yield row("--proxy", "HOST:PORT", "a proxy", _proxy, "ncat --proxy PROXYHOST:PROXYPORT HOST PORT", "proxy")
+    yield row("--proxy-type", "http|socks4|socks5", "the proxy's protocol", _proxy_type, "ncat --proxy PROXYHOST:PROXYPORT --proxy-type socks5 localhost PORT", "proxy", says="with -l ncat is a proxy server itself: sockkit is none")
+    yield row("--proxy-auth", "USER:PASSWORD", "who one is to the proxy", _proxy_user, "ncat --proxy PROXYHOST:PROXYPORT --proxy-auth USER:PASSWORD HOST PORT", "proxy with a password", says="FILE's first line is USER:PASSWORD (or SOCKKIT_PROXY_AUTH in the environment): the process list shows it to nobody")
+    yield row("--proxy-dns", "WHERE", "where the name is looked up", _proxy_dns, "ncat --proxy PROXYHOST:PROXYPORT --proxy-type socks5 --proxy-dns local localhost PORT", "proxy", says="socks5 and socks4 look it up here; socks5h, socks4a and http leave it to the proxy")
     yield row("--ssl", "", "TLS", "--tls", "ncat --ssl HOST PORT", "tls server", says="the peer is verified; --insecure is ncat's way. ncat ends without close_notify: its peer cannot tell an end from a cut")
     yield row("--ssl-cert", "FILE", "our certificate", "--cert {}", "ncat -l --ssl --ssl-cert CERT --ssl-key KEY HOST PORT", "tls client", says="ncat ends TLS without close_notify")
     yield row("--ssl-key", "FILE", "its key", "--key {}", "ncat -l --ssl --ssl-cert CERT --ssl-key KEY HOST PORT", "tls client", says="ncat ends TLS without close_notify")
@@ -568,10 +572,10 @@ def _socat() -> Iterator[Row]:
     yield shaped("OPEN GOPEN FILE", "FILE", "a file", _file(), "socat -u OPEN:FILE TCP:HOST:PORT", "tcp server")
     yield shaped("CREATE CREAT", "FILE", "a new file", _file(source=False), "socat -u TCP:HOST:PORT CREATE:FILE", "talking server")
     yield shaped("PIPE FIFO", "", "an echo; with a FILE a named pipe", _pipe, "socat TCP-LISTEN:PORT,bind=HOST PIPE", "tcp client", says="the default of serve")
-    yield shaped("SOCKS4", "SERVER:HOST:PORT", "through a SOCKS4 server", _through("socks4", "1080"), "socat - SOCKS4:HOST:HOST:PORT,socksport=PROXYPORT", "proxy")
-    yield shaped("SOCKS4A", "SERVER:HOST:PORT", "likewise, the name looked up there", _through("socks4a", "1080"), "socat - SOCKS4A:HOST:HOST:PORT,socksport=PROXYPORT", "proxy")
-    yield shaped("SOCKS5 SOCKS5-CONNECT", "SERVER:PORT:HOST:PORT", "through a SOCKS5 server", _through("socks5h", "1080"), "socat - SOCKS5:HOST:PROXYPORT:HOST:PORT", unplayed="socat has it from 1.8 on")
-    yield shaped("PROXY PROXY-CONNECT", "PROXY:HOST:PORT", "through an HTTP proxy", _through("http", "8080"), "socat - PROXY:HOST:HOST:PORT,proxyport=PROXYPORT", "proxy")
+    yield shaped("SOCKS4", "SERVER:HOST:PORT", "through a SOCKS4 server", _through("socks4", "1080"), "socat - SOCKS4:PROXYHOST:HOST:PORT,socksport=PROXYPORT,socksuser=me", "proxy")
+    yield shaped("SOCKS4A", "SERVER:HOST:PORT", "likewise, the name looked up there", _through("socks4a", "1080"), "socat - SOCKS4A:PROXYHOST:localhost:PORT,socksport=PROXYPORT,socksuser=me", "proxy")
+    yield shaped("SOCKS5 SOCKS5-CONNECT", "SERVER:PORT:HOST:PORT", "through a SOCKS5 server", _through("socks5h", "1080"), "socat - SOCKS5:PROXYHOST:PROXYPORT:HOST:PORT", unplayed="socat has it from 1.8 on")
+    yield shaped("PROXY PROXY-CONNECT", "PROXY:HOST:PORT", "through an HTTP proxy", _through("http", "8080"), "socat - PROXY:PROXYHOST:HOST:PORT,proxyport=PROXYPORT", "proxy")
     yield shaped("SCTP SCTP-CONNECT", "HOST:PORT", "an SCTP association", _net("connect", "--proto", "SCTP"), "socat - SCTP:HOST:PORT", "sctp server")
     yield shaped("SCTP-LISTEN SCTP-L", "PORT", "an SCTP server", _net("listen", "--proto", "SCTP"), "socat - SCTP-LISTEN:PORT,bind=HOST", "sctp client")
     yield shaped("VSOCK-CONNECT VSOCK", "CID:PORT", "to a virtual machine or its host", _vsock("connect"), "socat - VSOCK-CONNECT:CID:PORT", unplayed="a virtual machine is needed")
@@ -606,7 +610,7 @@ def _socat() -> Iterator[Row]:
     yield row("-4", "", "IPv4 rather than IPv6", "-4", "socat -4 - TCP:HOST:PORT", "tcp server", says="IPv4 only")
     yield row("-6", "", "IPv6 rather than IPv4", "-6", "socat -6 - TCP:[::1]:PORT", "tcp6 server", says="IPv6 only")
     # options of addresses
-    yield shaped("fork", "", "serve many", _fork, "socat TCP-LISTEN:PORT,bind=HOST,fork EXEC:cat", "tcp clients, stopped", says="without fork: --once, as socat means it")
+    yield shaped("fork", "", "serve many", _fork, "socat TCP-LISTEN:PORT,bind=HOST,fork EXEC:cat", "program's clients", says="without fork: --once, as socat means it")
     yield shaped("reuseaddr so-reuseaddr", "", "SO_REUSEADDR", _none, "socat - TCP-LISTEN:PORT,bind=HOST,reuseaddr", "tcp client", says="the default")
     yield shaped("bind", "ADDRESS", "our address", _bind, "socat - TCP:HOST:PORT,bind=127.0.0.1", "tcp server", says="-s of connect, the address of serve")
     yield row("sourceport sp", "PORT", "source port", "-p {}", "socat - TCP:HOST:PORT,sourceport=SOURCEPORT", "tcp server")
@@ -623,7 +627,7 @@ def _socat() -> Iterator[Row]:
     yield row("mss tcp-maxseg", "N", "TCP_MAXSEG", "--set MAXSEG={}", "socat - TCP:HOST:PORT,mss=1000", "tcp server")
     yield row("ip-add-membership membership", "GROUP:INTERFACE", "join a multicast group", "--join {}", says="GROUP%INTERFACE here", unplayed="the address is said differently")
     yield row("backlog", "N", "the accept queue", "--backlog {}", "socat - TCP-LISTEN:PORT,bind=HOST,backlog=3", "tcp client")
-    yield row("max-children", "N", "serve N at once", "--max-conns {}", "socat TCP-LISTEN:PORT,bind=HOST,fork,max-children=2 EXEC:cat", "tcp clients, stopped")
+    yield row("max-children", "N", "serve N at once", "--max-conns {}", "socat TCP-LISTEN:PORT,bind=HOST,fork,max-children=2 EXEC:cat", "program's clients")
     yield row("connect-timeout", "S", "seconds for the connection", "--connect-timeout {}", "socat - TCP:HOST:PORT,connect-timeout=5", "tcp server")
     yield row("retry", "N", "try again N times", "--retry {}", "socat - TCP:HOST:PORT,retry=20,interval=0.1", "late server")
     yield row("interval intervall", "S", "seconds between tries", "--retry-delay {}", "socat - TCP:HOST:PORT,retry=20,interval=0.1", "late server")
@@ -637,8 +641,8 @@ def _socat() -> Iterator[Row]:
     yield row("key openssl-key", "FILE", "its key", "--key {}", "socat - OPENSSL-LISTEN:PORT,bind=HOST,cert=CERT,key=KEY,verify=0", "tls client")
     yield row("commonname openssl-commonname snihost", "NAME", "the name to verify", "--server-name {}", "socat - OPENSSL:HOST:PORT,cafile=CA,commonname=localhost", "tls server")
     yield shaped("verify openssl-verify", "0|1", "verify the peer", _verify, "socat - OPENSSL:HOST:PORT,verify=0", "tls server", says="--insecure for 0")
-    yield shaped("proxyport socksport", "PORT", "the proxy's port", _proxy_port, "socat - SOCKS4:HOST:HOST:PORT,socksport=PROXYPORT", "proxy")
-    yield shaped("socksuser proxyauth proxy-authorization", "USER[:PASSWORD]", "who one is to the proxy", _proxy_name, "socat - SOCKS4:HOST:HOST:PORT,socksport=PROXYPORT,socksuser=me", "proxy")
+    yield shaped("proxyport socksport", "PORT", "the proxy's port", _proxy_port, "socat - SOCKS4:PROXYHOST:HOST:PORT,socksport=PROXYPORT,socksuser=me", "proxy")
+    yield shaped("socksuser proxyauth proxy-authorization", "USER[:PASSWORD]", "who one is to the proxy", _proxy_name, "socat - SOCKS4:PROXYHOST:HOST:PORT,socksport=PROXYPORT,socksuser=me", "proxy")
     yield shaped("append", "", "add to a file", _append, "socat -u TCP:HOST:PORT OPEN:FILE,creat,append", "talking server", says="`>> FILE`")
     yield shaped("creat create o-creat excl trunc rdonly wronly rdwr", "", "how a file is opened", _none, says="as the shell's redirection does", unplayed="the shell opens it")
     yield row("mode perm", "MODE", "permissions of a Unix path", "--socket-mode {}", "socat - UNIX-LISTEN:PATH,mode=600", "unix client")
@@ -768,6 +772,8 @@ def netcat(words: Sequence[str], tool: str, *, listen: bool = False) -> Line:
             line.address.append(word)
     if tool == "nc" and len(line.address) > 2 and line.zero:
         line.address[1:] = [",".join(line.address[1:])]
+    if line.udp and (line.program or line.shell):
+        raise NoWay(NO_DATAGRAMS, option=None)
     if len(line.address) > 2:
         raise UsageError(f"one target has one word or two, here are {len(line.address)}", option="ADDRESS")
     return line
@@ -940,6 +946,8 @@ def _joined(line: Line, left: End, right: End, *, one_way: bool) -> Line:
         elif not receives:
             line.flags.append(("--send-only",))
         line.after = " ".join(filter(None, (other.reads if sends else "", other.writes if receives else "")))
+    if line.udp and (line.program or line.shell or line.mode == "relay"):
+        raise NoWay(NO_DATAGRAMS, option=None)
     return line
 
 

@@ -5,6 +5,7 @@ Each counterpart is a function that starts one command, plays the other side, an
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import shlex
@@ -12,6 +13,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -31,7 +33,14 @@ REPLY = b"answer\nover\n"
 PATIENCE = 15.0
 
 
-FILLED = {"PORT": "1", "CID": "3", "SOURCEPORT": "1", "PROXY": "127.0.0.1:1", "HEXADDRESS": "x0001x7f000001"}
+FILLED = {
+    "PORT": "1",
+    "CID": "3",
+    "SOURCEPORT": "1",
+    "PROXYHOST": "127.0.0.1",
+    "PROXYPORT": "1",
+    "HEXADDRESS": "x0001x7f000001",
+}
 """Values for the words that a counterpart does not fill in."""
 
 
@@ -379,17 +388,13 @@ def tcp_port(run: Run) -> tuple[str, int]:
     return "127.0.0.1", port
 
 
-def tcp_client(run: Run, *, stop: bool = False) -> Seen:
+def tcp_client(run: Run) -> Seen:
     address = tcp_port(run)
     run.start(stdin=REPLY)
     with reach(run, socket.AF_INET, address) as sock:
         data, end = ask(sock)
-    out, status = run.finish(stop=stop)
+    out, status = run.finish()
     return Seen(data, end, out, status)
-
-
-def stopped_tcp_client(run: Run) -> Seen:
-    return tcp_client(run, stop=True)
 
 
 def tcp_clients(run: Run) -> Seen:
@@ -415,15 +420,37 @@ def read_until(run: Run, text: bytes) -> None:
         found += byte
 
 
-def clients_at_once(run: Run) -> Seen:
-    """Two, the first of which goes last."""
+def get(sock: socket.socket, data: bytes) -> bytes:
+    """Send, and wait for as many bytes before anything else."""
+    sock.sendall(data)
+    found = b""
+    while len(found) < len(data):
+        chunk = sock.recv(len(data) - len(found))
+        if not chunk:
+            break
+        found += chunk
+    return found
+
+
+def program_client(run: Run) -> Seen:
+    """What a program says to each line; the client ends after its answer."""
+    address = tcp_port(run)
+    run.start(stdin=b"")
+    with reach(run, socket.AF_INET, address) as sock:
+        data = get(sock, REQUEST)
+        rest, end = ask(sock, b"")
+    out, status = run.finish()
+    return Seen(data + rest, end, out, status)
+
+
+def program_clients(run: Run) -> Seen:
+    """Two at once, the first of which goes last."""
     address = tcp_port(run)
     run.start(stdin=b"")
     with reach(run, socket.AF_INET, address) as first, reach(run, socket.AF_INET, address) as second:
-        other, _ = ask(second, b"second\n")
-        data, end = ask(first, b"first\n")
+        data = get(second, b"second\n") + get(first, b"first\n")
     out, status = run.finish(stop=True)
-    return Seen(data + other, end, out, status)
+    return Seen(data, "", out, status)
 
 
 def denied_client(run: Run) -> Seen:
@@ -580,6 +607,98 @@ def tls_client(run: Run) -> Seen:
     return Seen(data, end, out, status)
 
 
+def honest_proxy(sock: socket.socket, login: str | None, asked: list[tuple[str, str, str]]) -> None:
+    """SOCKS4, 4A, 5 and HTTP's CONNECT, told apart by the first byte; what is asked for is noted down, and done."""
+
+    def exactly(size: int) -> bytes:
+        data = b""
+        while len(data) < size:
+            chunk = sock.recv(size - len(data))
+            assert chunk, data
+            data += chunk
+        return data
+
+    def until(mark: bytes) -> bytes:
+        data = b""
+        while not data.endswith(mark):
+            data += exactly(1)
+        return data.removesuffix(mark)
+
+    first = exactly(1)
+    if first == b"\5":
+        exactly(exactly(1)[0])
+        sock.sendall(b"\5\0")
+        kind = exactly(4)[3]
+        host = socket.inet_ntoa(exactly(4)) if kind == 1 else exactly(exactly(1)[0]).decode()
+        port, user, granted = int.from_bytes(exactly(2), "big"), "", b"\5\0\0\1" + bytes(6)
+    elif first == b"\4":
+        exactly(1)
+        port, packed = int.from_bytes(exactly(2), "big"), exactly(4)
+        user = until(b"\0").decode()
+        host = until(b"\0").decode() if packed[:3] == bytes(3) else socket.inet_ntoa(packed)
+        granted = b"\0\x5a" + bytes(6)
+    else:
+        head = (first + until(b"\r\n\r\n")).decode()
+        host, _, number = head.split()[1].rpartition(":")
+        said = re.search(r"(?i)^proxy-authorization: basic (\S+)", head, re.M)
+        user = base64.b64decode(said[1]).decode() if said else ""
+        port, granted = int(number), b"HTTP/1.0 200 yes\r\n\r\n"
+        if login is not None and user != login:
+            sock.sendall(b'HTTP/1.0 407 who?\r\nProxy-Authenticate: Basic realm="x"\r\nContent-Length: 0\r\n\r\n')
+            return
+    asked.append((first.decode(), host, user))
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as there:
+        sock.sendall(granted)
+        back = threading.Thread(target=pour, args=(there, sock))
+        back.start()
+        pour(sock, there)
+        back.join()
+
+
+def pour(source: socket.socket, sink: socket.socket) -> None:
+    try:
+        while data := source.recv(65536):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
+
+
+def proxy(run: Run, login: str | None = None) -> Seen:
+    """A server behind a proxy. What is asked of the proxy is compared too: a name or an address, and who asks."""
+    asked: list[tuple[str, str, str]] = []
+
+    def serve() -> None:
+        while True:
+            try:
+                sock, _ = front.accept()
+            except OSError:
+                return
+            with sock:
+                sock.settimeout(PATIENCE)
+                honest_proxy(sock, login, asked)
+
+    with listening(socket.AF_INET, ("127.0.0.1", 0)) as sock, listening(socket.AF_INET, ("127.0.0.1", 0)) as front:
+        front.settimeout(None)
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        port = front.getsockname()[1]
+        if login is not None:
+            run.given["USER"], _, run.given["PASSWORD"] = login.partition(":")
+            Path(run.given["FILE"]).write_text(login + "\n")
+            Path(run.given["FILE"]).chmod(0o600)
+        try:
+            seen = serve_one(run, sock, PORT=sock.getsockname()[1], PROXYPORT=port)
+        finally:
+            front.shutdown(socket.SHUT_RDWR)
+            thread.join(PATIENCE)
+        return seen._replace(more=asked)
+
+
+def guarded_proxy(run: Run) -> Seen:
+    return proxy(run, "someone:secret")
+
+
 def ports(run: Run) -> Seen:
     """Three ports in a row, the one in the middle closed."""
     with ExitStack() as stack:
@@ -669,9 +788,9 @@ SCENES: dict[str, Callable[[Run], Seen]] = {
     "unix server": unix_server,
     "unix datagram server": unix_datagram_server,
     "tcp client": tcp_client,
-    "tcp client, stopped": stopped_tcp_client,
+    "program's client": program_client,
+    "program's clients": program_clients,
     "tcp clients": tcp_clients,
-    "tcp clients, stopped": clients_at_once,
     "denied client": denied_client,
     "two clients": two_clients,
     "two talkers": two_talkers,
@@ -681,6 +800,8 @@ SCENES: dict[str, Callable[[Run], Seen]] = {
     "udp talker, stopped": udp_talker,
     "tls server": tls_server,
     "tls client": tls_client,
+    "proxy": proxy,
+    "proxy with a password": guarded_proxy,
     "ports": ports,
     "sctp server": sctp_server,
     "sctp client": sctp_client,
