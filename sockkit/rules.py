@@ -1456,14 +1456,14 @@ CASES: tuple[Case, ...] = (
         "EADDRINUSE",
         _inet_datagram,
         "another socket has port {port} on this address",
-        "choose another port; `ss -lntup` shows who has this one",
+        "choose another port; `sockkit inspect :{port}` shows who has this one",
     ),
     Case(
         "bind",
         "EADDRINUSE",
         _inet_family,
         "another socket has port {port} on this address, or connections that it had are still in TIME_WAIT",
-        "`ss -antup` shows who; if only TIME_WAIT is left, add --set SO_REUSEADDR=1",
+        "`sockkit inspect :{port}` shows who; if only TIME_WAIT is left, add --set SO_REUSEADDR=1",
     ),
     Case(
         "bind",
@@ -1618,7 +1618,7 @@ CASES: tuple[Case, ...] = (
         "ECONNREFUSED",
         _loopback,
         "this host answered, but nobody listens on that port",
-        "start `sockkit serve {target}` in another terminal; `ss -lntu` shows who listens where",
+        "start `sockkit serve {target}` in another terminal; `sockkit inspect --all --state LISTEN` shows who listens where",
     ),
     Case(
         "connect",
