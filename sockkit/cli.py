@@ -401,7 +401,7 @@ def _run(command: str, plan: Plan, run: Callable[[Any, Env], Exit]) -> Exit:
         chosen = outputs.chosen
     elif plan.force:
         raise UsageError("there is no -o FILE to write", option="--force")
-    env = Env(0, 1, chosen.observer, chosen.interest, monotonic, chosen.preview, chosen.looked)
+    env = Env(0, 1, chosen.observer, chosen.interest, monotonic, chosen.preview, chosen.looked, chosen.backlog)
     gc.freeze()  # what is loaded stays: there is nothing to look for in it
     gc.enable()
     try:

@@ -11,7 +11,19 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from sockkit.matrix import Matrix
+
+    class Backlog(Protocol):
+        """What of the story waits, since nobody reads it at the moment."""
+
+        def attach(self, ring: Callable[[int], None] | None) -> None:
+            """``ring`` is called with a descriptor as often as something begins to wait for it to become writable. None: never."""
+
+        def flow(self) -> bool:
+            """It is writable. True if nothing waits any more."""
+
 
 T = TypeVar("T")
 
@@ -532,3 +544,5 @@ class Env(NamedTuple):
     """Payload bytes that a ``Data`` event carries at most, when they are wanted."""
     looked: int | None = None
     """Bytes of each direction of a stream whose payload is wanted: a large flow beyond them is told without. None: all."""
+    backlog: "Backlog | None" = None
+    """What the observer has not got rid of: a loop lets it flow."""

@@ -170,6 +170,8 @@ class Loop:
         self._callbacks: dict[int, Callable[[], None]] = {}
 
     def __enter__(self) -> Loop:
+        if self.env.backlog is not None:
+            self.env.backlog.attach(self._on_backlog)
         numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
         try:
             for number in numbers:
@@ -188,6 +190,8 @@ class Loop:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        if self.env.backlog is not None:
+            self.env.backlog.attach(None)
         if self._wakeup:
             signal.set_wakeup_fd(-1)
         for number, disposition in self._dispositions.items():
@@ -197,6 +201,17 @@ class Loop:
             for fd in self._wakeup:
                 os.close(fd)
         self._poller.close()
+
+    def _on_backlog(self, fd: int) -> None:
+        """The story waits: it must not need another event to go on."""
+        backlog = self.env.backlog
+        assert backlog is not None
+
+        def flow(mask: int) -> None:
+            if backlog.flow():
+                self.forget(fd)
+
+        self.watch(fd, WRITE, flow)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self.signal = number

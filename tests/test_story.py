@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import select
 import signal
 import socket
 import struct
@@ -17,9 +18,10 @@ import pytest
 
 from sockkit.events import Closed, Data, Direction, Event, Side
 from sockkit.render.hexdump import dump
-from sockkit.render.stderr import ROOM, Stderr
+from sockkit.render.stderr import MOST, ROOM, Stderr
 from sockkit.render.story import LINES_A_SECOND, Flood, lines
-from tests.harness import SOCKKIT, TIMEOUT, Process, Server, listener, need, needs_linux, on_terminal, run
+from tests.harness import SOCKKIT, TIMEOUT, Process, Server, is_idle, listener, need, needs_linux, on_terminal, run
+from tests.peers import Task, read_all
 
 BINARY = bytes(range(256))
 
@@ -157,6 +159,56 @@ def test_what_nobody_reads_is_dropped_and_counted() -> None:
     assert rows.index(b"an error\n") == whole, "after what waited before it"
     assert int(said.split()[1]) == given // len(line) - whole
     assert b"more\n" in rows
+
+
+def test_lines_about_states_are_bounded_too() -> None:
+    """A server that nobody listens to for a week must not grow for it."""
+    read, write = os.pipe()
+    try:
+        story = Stderr(write, make_dropped)
+        line, given = b"=" * 99 + b"\n", 3 * MOST // 100
+        for number in range(given):
+            story.write(line, droppable=number % 2 == 0)
+        reader = Task(read_all, read)
+        story.close()
+        os.close(write)
+        found = reader.get()
+    finally:
+        os.close(read)
+    rows = found.splitlines(keepends=True)
+    (said,) = [row for row in rows if row.startswith(b"dropped")]
+    assert rows.count(line) + int(said.split()[1]) == given
+    assert MOST <= rows.count(line) * len(line) <= MOST + (1 << 17), "what may wait, and what the pipe holds"
+
+
+@needs_linux
+@pytest.mark.parametrize("args", [[], ["--json"]], ids=" ".join)
+def test_a_line_that_waits_comes_when_it_is_read_not_with_the_next_event(args: list[str]) -> None:
+    read, write = os.pipe()
+    ready, tell = os.pipe()
+    os.set_blocking(write, False)
+    filled = 0
+    try:
+        while True:
+            filled += os.write(write, b"x" * 4096)
+    except BlockingIOError:
+        os.set_blocking(write, True)
+    command = [*SOCKKIT, "serve", *args, "--port", "0", "--ready-fd", str(tell)]
+    try:
+        with subprocess.Popen(command, stderr=write, pass_fds=[tell]) as server:
+            try:
+                assert os.read(ready, 100).startswith(b"127.0.0.1:")
+                data = b""
+                while len(data) < filled or not data.endswith(b"\n"):
+                    assert select.select([read], [], [], TIMEOUT)[0], data[filled:]
+                    data += os.read(read, 65536)
+                assert b"listening" in data[filled:]
+                assert is_idle(server.pid), "nothing is asked over and over"
+            finally:
+                server.terminate()
+    finally:
+        for fd in (read, write, ready, tell):
+            os.close(fd)
 
 
 def collect(story: Stderr, read: int) -> bytes:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sockkit.events import Interest, Observer
 
 if TYPE_CHECKING:
+    from sockkit.events import Backlog
     from sockkit.render.plain import Story
 
 
@@ -30,6 +31,8 @@ class Chosen(NamedTuple):
     looked: int | None = None
     """Bytes of each direction of a stream that it wants to see; a large flow beyond is told without. None: all."""
     close: Callable[[], None] = lambda: None
+    backlog: Backlog | None = None
+    """What waits, as nobody reads stderr."""
 
 
 WHOLE = 2**31 - 1
@@ -105,7 +108,7 @@ def _choose(wish: Wish, output: Output, clock: Callable[[], float]) -> Chosen:
         from sockkit.render.ndjson import Ndjson
 
         json = Ndjson(wish, output, clock)
-        return Chosen(json, interest | json.interest, json.preview, close=json.close)
+        return Chosen(json, interest | json.interest, json.preview, close=json.close, backlog=json.backlog)
     interest |= Interest.PAYLOAD if interest & Interest.DATA else 0
     story: Story
     if output.color and (output.stderr_terminal or output.stdout_terminal):
@@ -117,7 +120,7 @@ def _choose(wish: Wish, output: Output, clock: Callable[[], float]) -> Chosen:
 
         story = Plain(wish, output, clock)
     looked = None if wish.verbose or wish.hex else LOOKED
-    return Chosen(story, interest, WHOLE if wish.hex else 256, looked, story.close)
+    return Chosen(story, interest, WHOLE if wish.hex else 256, looked, story.close, story.out)
 
 
 def surroundings(stdout: int, stderr: int, same_terminal: bool) -> Output:

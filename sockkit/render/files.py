@@ -263,7 +263,7 @@ class Outputs:
             preview = max(preview, recorder.preview)
             if recorder.interest & Interest.PAYLOAD:
                 looked = None
-        self.chosen = Chosen(self, interest, preview, looked, self.close)
+        self.chosen = Chosen(self, interest, preview, looked, self.close, story.backlog)
 
     def __call__(self, event: Event) -> None:
         """Observe."""

@@ -155,7 +155,7 @@ class Ndjson:
         self._lines = Lines(payload, clock)
         self.interest = Interest.STATE if payload == "none" else Interest.DATA | Interest.PAYLOAD
         self.preview = 0 if payload == "none" else WHOLE
-        self._stderr = Stderr(output.stderr, self._dropped, patience=PATIENCE)
+        self._stderr = self.backlog = Stderr(output.stderr, self._dropped, patience=PATIENCE)
         self._clock = clock
         self.close = self._stderr.close
 

@@ -1,7 +1,8 @@
 """Where the story goes: never waited for, so that whoever does not read it does not hold up the flow.
 
-What does not fit waits here, in order. Of lines about data there may wait ``ROOM`` bytes; what comes then is dropped and counted, and
-the number is said when there is room again. Lines about states, errors and ends are never dropped.
+What does not fit waits here, in order, and flows as soon as somebody reads: a loop that runs is told when to look. Of lines about data
+there may wait ``ROOM`` bytes, of all together ``MOST``: a server whose stderr nobody reads for a week must not grow for it. What comes
+then is dropped and counted, and the number is said when there is room again.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from collections.abc import Callable
 from sockkit.stdio import PIPE_BUF, reopened, waited_for
 
 ROOM = 1 << 20
-"""Bytes of lines about data that may wait."""
+"""Bytes that may wait before lines about data are dropped …"""
+MOST = 2 << 20
+"""… and before any is: states, errors, ends."""
 PATIENCE = 0.5
 """Seconds without progress that are waited where every line was asked for, and at the end of a run."""
 
@@ -39,6 +42,27 @@ class Stderr:
         self._opened: int | None = None
         self._fd: int | None = None
         self._most: int | None = None
+        self._ring: Callable[[int], None] | None = None
+        self._rung = False
+
+    def attach(self, ring: Callable[[int], None] | None) -> None:
+        """See ``events.Backlog``."""
+        self._ring = ring
+        self._rung = False
+        self._call()
+
+    def _call(self) -> None:
+        if self._waiting and not self._rung and self._ring is not None and self._fd is not None:
+            self._rung = True
+            self._ring(self._fd)
+
+    def flow(self) -> bool:
+        """See ``events.Backlog``."""
+        self._drain()
+        self._say_dropped()
+        self._drain()
+        self._rung = bool(self._waiting)
+        return not self._rung
 
     def _open(self) -> int:
         """At the first line: most runs have none."""
@@ -67,14 +91,16 @@ class Stderr:
             line = line[sent:]
         if self._waiting:
             self._drain()
-        if droppable and self._size + len(line) > ROOM and self._waiting:
+        room = ROOM if droppable else MOST
+        if self._size + len(line) > room and self._waiting:
             self._wait()
-            if self._size + len(line) > ROOM and self._waiting:
+            if self._size + len(line) > room and self._waiting:
                 self._count += line.count(b"\n")
                 return
         self._say_dropped()
         self._add(line)
         self._drain()
+        self._call()
 
     def _say_dropped(self) -> None:
         if self._count and self._size < ROOM // 2:
