@@ -655,7 +655,7 @@ class Direct:
     @property
     def waiting(self) -> bool:
         """The sink is to be waited for."""
-        return self._blocked
+        return self._blocked and not self.lane.over
 
     @property
     def totals(self) -> tuple[int, int]:

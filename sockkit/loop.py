@@ -159,6 +159,7 @@ class Loop:
     def __init__(self, env: Env) -> None:
         self.env = env
         self.signal: int | None = None
+        self._again = False  # a second one came
         self._poller = _Epoll() if hasattr(select, "epoll") else _Poll() if hasattr(select, "poll") else _Select()
         self._handlers: dict[int, Handler] = {}
         self._masks: dict[int, int] = {}
@@ -214,6 +215,7 @@ class Loop:
         self.watch(fd, WRITE, flow)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._again = self.signal is not None
         self.signal = number
         self._stopped = True
         if self._interruptible:
@@ -297,8 +299,9 @@ class Loop:
 
     def run_on(self) -> None:
         """``run``, although a signal has come: what is still to be done before the end. Another signal ends it."""
-        self._stopped = False
+        self._stopped = self._again
         self.run()
+        self._again = False
 
     def wait_for(self, fd: int, mask: int) -> bool:
         """Run until ``fd`` is ready; False if ``stop``, by a timer for example, or a signal came before."""

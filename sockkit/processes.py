@@ -184,6 +184,14 @@ class _limited:  # noqa: N801 - a context manager by its use; contextlib's costs
             setrlimit(RLIMIT_NOFILE, self._before)
 
 
+def signal_name(number: int) -> str:
+    """``SIGTERM``; of a real-time signal its number."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
 def signal_group(env: Env, pid: int, number: int) -> bool:
     """Send a signal to a program and whoever of its group it has started: killpg(3).
 
@@ -194,7 +202,7 @@ def signal_group(env: Env, pid: int, number: int) -> bool:
     """
     send = lambda: os.killpg(pid, number)
     try:
-        observed(env, "kill", None, lambda: (-pid, signal.Signals(number).name if number else 0), send, None, GONE)
+        observed(env, "kill", None, lambda: (-pid, signal_name(number) if number else 0), send, None, GONE)
     except (ProcessLookupError, PermissionError):
         return False
     return True

@@ -169,7 +169,7 @@ class Program:
         self._say_rest()
         self.failed = not self._signalled and outcome.status != 0
         now = self._env.clock()
-        by = signal.Signals(outcome.signal).name if outcome.signal is not None else None
+        by = processes.signal_name(outcome.signal) if outcome.signal is not None else None
         duration = now - self._begun
         self._env.observer(Exited(now, self.number, self.pid, self._name, outcome.status, by, duration, outcome.cpu))
         if self._over:

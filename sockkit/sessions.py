@@ -157,6 +157,7 @@ class Session:
     _gate: Gate | Scatter | None = None
     _onward: Gate | None = None
     _deaf = False
+    _leaving = 0.0
     _taken: tuple[int, str] | None = None
     """How much a sink that is ``gone`` had read until then, and its name."""
     _unread = False
@@ -540,11 +541,14 @@ class Session:
             if self.closed:
                 return
         lane = relay.inbound
+        leaving = False
         if lane.state is State.FINISHED and not lane.shut and self.sink is not None and self.sink.finish is not None:
-            self._finish_sink(self.sink)
+            leaving = self.sink.gone is not None and self._is_leaving(self.sink)
+            if not leaving and self.sink is not None:
+                self._finish_sink(self.sink)
         if self._taken is not None and not lane.over and relay.outbound is not None and relay.outbound.over:
             self._linger(lane)
-        if relay.finished and (between is None or not between.wants_output):
+        if relay.finished and not leaving and (between is None or not between.wants_output):
             self._finish()
             return
         loop, inbound, outbound = self.loop, self.inbound, self.outbound
@@ -853,9 +857,28 @@ class Session:
     def _linger(self, lane: Lane) -> None:
         """Nothing more goes either way, but a peer that is still sending may not have read all: closing now would cut it short."""
         waiting = 0 if self.failed else syscalls.send_queue(self.env, self.sock) or 0
-        if not waiting:
+        if waiting:
+            self._look_again()
+        else:
             lane.end()
-        elif self._grace is None:
+
+    def _is_leaving(self, sink: LocalEnd) -> bool:
+        """Its stdout is over, and it has not read all that there is: most likely it is about to end. In a moment it is known what it took."""
+        assert sink.gone is not None
+        outbound = self.relay.outbound
+        if outbound is None or not outbound.over or not sink.gone():
+            return False
+        now = self.env.clock()
+        self._leaving = self._leaving or now
+        if now - self._leaving > TAKING:
+            self._desert(sink)
+            return False
+        self._look_again()
+        return True
+
+    def _look_again(self) -> None:
+        """Soon: no event tells."""
+        if self._grace is None:
             self._pause = min(self._pause * 2, 0.05)
 
             def again() -> None:

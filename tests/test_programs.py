@@ -10,6 +10,7 @@ import re
 import signal
 import socket
 import struct
+import subprocess
 import sys
 import threading
 import time
@@ -18,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from sockkit import processes
+from tests import harness
 from tests.harness import TIMEOUT, Process, Server, listener, needs_linux, needs_unix, receive_all, resident, run
 
 pytestmark = pytest.mark.skipif(not processes.POSSIBLE, reason="CANNOT: no posix_spawn here")
@@ -127,11 +129,11 @@ def test_a_shell_by_name() -> None:
 
 def test_many_at_once_and_each_its_own() -> None:
     with Server("--exec", "--", "cat") as server:
-        clients = [server.connect() for _ in range(20)]
+        clients = [server.connect() for _ in range(100)]
         for number, client in enumerate(clients):
             client.sendall(b"%d" % number)
-        assert [client.recv(100) for client in clients] == [b"%d" % number for number in range(20)]
-        assert len(children(server.pid)) == 20
+        assert [client.recv(100) for client in clients] == [b"%d" % number for number in range(100)]
+        assert len(children(server.pid)) == 100
         for client in clients:
             client.close()
         assert server.stop().status == -signal.SIGTERM
@@ -302,6 +304,7 @@ def test_a_program_that_has_seen_enough() -> None:
     assert result.status == 0 and "3 bytes came that" in result.said
 
 
+@pytest.mark.once
 @needs_linux
 def test_a_program_that_never_reads_holds_the_peer_up_and_goes_with_it() -> None:
     with Server("--exec", "--", "sleep", "1000") as server:
@@ -325,15 +328,14 @@ def test_a_program_that_never_reads_holds_the_peer_up_and_goes_with_it() -> None
 
 
 @needs_linux
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_whoever_a_program_has_started_goes_with_us(number: int, tmp_path: Path) -> None:
+def test_whoever_a_program_has_started_goes_with_us(tmp_path: Path) -> None:
     line = "sleep 1000 & echo $! ; trap '' TERM; (trap '' TERM; echo $BASHPID; sleep 1000) & wait; sleep 1000"
     with Server("--sh-exec", line, cwd=tmp_path) as server:
         with server.connect() as sock:
             pid = int(sock.makefile("rb").readline())
             shell = int(children(server.pid)[0])
             assert alive(pid) and alive(shell)
-            assert server.stop(number).status == -number
+            assert server.stop(signal.SIGINT).status == -signal.SIGINT
     wait_until_gone(pid)
     wait_until_gone(shell)
 
@@ -345,6 +347,63 @@ def test_whoever_is_left_when_the_program_has_ended_goes_too() -> None:
         wait_until_gone(pid)
         server.wait_for(rb"x #1 ")
         server.stop()
+
+
+@needs_linux
+def test_nobody_is_left_where_orphans_are_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the system has no subreapers, and where whoever started us ignores or blocks SIGCHLD."""
+    code = (
+        "import os, signal, sys\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD]); signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+        "from sockkit import libc; del libc.be_subreaper; libc.be_subreaper = lambda: os.close(-1)\n"
+        "from sockkit.__main__ import main; main()\n"
+    )
+    monkeypatch.setattr(harness, "SOCKKIT", [sys.executable, "-c", code])
+    with Server("--sh-exec", "sleep 1000 > /dev/null 2>&1 & echo $!; exit 4") as server:
+        pid = int(ask(server))
+        server.wait_for(rb"sh \(pid \d+\) exited with status 4")
+        wait_until_gone(pid)
+        server.stop()
+
+
+@needs_linux
+def test_a_program_that_complains_without_end_holds_nobody_up() -> None:
+    """Its lines are dropped and counted where nobody reads them; memory stays bounded."""
+    reading, writing = os.pipe()
+    command = [*harness.SOCKKIT, "serve", "--port", "0", "--ready-fd", str(writing)]
+    program = ["--sh-exec", "yes complaint | head -c 3000000 >&2; cat"]
+    with subprocess.Popen(
+        [*command, *program], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, pass_fds=[writing]
+    ) as popen:
+        os.close(writing)
+        with open(reading) as ready:
+            port = int(ready.readline().rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), TIMEOUT) as sock:
+            sock.sendall(b"x")
+            assert sock.recv(1) == b"x"
+            assert resident(popen.pid) < harness.MEMORY
+            popen.terminate()
+            assert popen.stderr is not None
+            err = popen.stderr.read()
+    assert b"lines of the story dropped, as nobody read them in time" in err
+
+
+def test_telnet_with_a_program() -> None:
+    with Server("--telnet", "--once", "--exec", "--", "cat") as server:
+        with server.connect() as sock:
+            sock.sendall(b"a\xff\xfd\x01b\n")
+            sock.shutdown(socket.SHUT_WR)
+            assert receive_all(sock) == b"\xff\xfc\x01ab\n"
+        assert server.finish().status == 0
+
+
+@needs_linux
+def test_on_a_listener_that_was_lent() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        fd = sock.fileno()
+        with Server("--fileno", str(fd), "--exec", "--", "cat", free_port=False, pass_fds=[fd]) as server:
+            assert [ask(server, b"%d" % number) for number in range(3)] == [b"0", b"1", b"2"]
+            server.stop()
 
 
 @needs_linux
@@ -433,8 +492,6 @@ def test_words_behind_two_dashes_are_the_address_without_exec() -> None:
 
 def test_where_programs_cannot_be_started() -> None:
     code = "import os; del os.posix_spawn; from sockkit.__main__ import main; main()"
-    import subprocess
-
     done = subprocess.run(
         [sys.executable, "-c", code, "serve", "--exec", "--", "cat"], capture_output=True, text=True, check=False
     )

@@ -564,7 +564,7 @@ class EndpointPlan(Plan):
         try:
             return processes.shell(self.sh_exec) if self.sh_exec is not None else processes.find(self.program or ())
         except OSError as error:
-            raise SystemRefusal(f"run {escape(error.filename)}", error, hint=programs.why(error)) from error
+            raise SystemRefusal(f"run {escape(error.filename) or repr('')}", error, hint=programs.why(error)) from error
 
     def tls_options(self) -> tuple[tuple[bool, str], ...]:
         """(given, flag) of the options that mean nothing without ``--tls``."""
