@@ -71,7 +71,10 @@ HANDSHAKE_TIMEOUT = 10.0
 REPLY_WAIT = 5.0
 """Seconds without a reply after which a conversation by datagrams is over."""
 TAKING = 2.0
-"""Seconds in which a program, or a server, must take something of what a peer that is gone has left for it."""
+"""Seconds in which a program, or a server, must take something of what a peer that is gone has left for it, and in which a
+peer may go on sending what nobody takes."""
+QUIET = 0.1
+"""Seconds after which a peer that sends nothing is not waited for any more."""
 
 Ends = Callable[["Session", "Handshake | None"], tuple[LocalEnd, LocalEnd]]
 """Makes our source and sink when the conversation begins, TLS's handshake being over. Raises SystemRefusal."""
@@ -157,7 +160,8 @@ class Session:
     _gate: Gate | Scatter | None = None
     _onward: Gate | None = None
     _deaf = False
-    _leaving = 0.0
+    _leaving = _all_sent = _heard_at = 0.0
+    _heard = -1
     _taken: tuple[int, str] | None = None
     """How much a sink that is ``gone`` had read until then, and its name."""
     _unread = False
@@ -855,12 +859,16 @@ class Session:
         self.inbound.discard()
 
     def _linger(self, lane: Lane) -> None:
-        """Nothing more goes either way, but a peer that is still sending may not have read all: closing now would cut it short."""
-        waiting = 0 if self.failed else syscalls.send_queue(self.env, self.sock) or 0
-        if waiting:
-            self._look_again()
-        else:
+        """All is sent, and nobody takes what comes. Closing while it still comes would reset the connection under the peer's hands."""
+        now, waiting = self.env.clock(), syscalls.send_queue(self.env, self.sock)
+        if self._heard != lane.received:
+            self._heard, self._heard_at = lane.received, now
+        self._all_sent = 0.0 if waiting else self._all_sent or now
+        quiet = now - self._heard_at >= QUIET or now - self._all_sent >= TAKING
+        if self.failed or (self._all_sent and quiet):
             lane.end()
+        else:
+            self._look_again()
 
     def _is_leaving(self, sink: LocalEnd) -> bool:
         """Its stdout is over, and it has not read all that there is: most likely it is about to end. In a moment it is known what it took."""
