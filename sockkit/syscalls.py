@@ -304,8 +304,11 @@ def attempter(env: Env) -> Callable[[int, int, int], Attempt]:
     return bare
 
 
-def maker(env: Env, spec: SocketSpec) -> Callable[[], socket.socket]:
-    """A function that makes one non-blocking socket after the other, for many of them: chosen once, as ``attempter`` is."""
+def maker(env: Env, spec: SocketSpec, *, plain: bool) -> Callable[[], socket.socket]:
+    """A function that makes one non-blocking socket after the other, for many of them: chosen once, as ``attempter`` is.
+
+    ``plain``: they are only connected, sent to and received from.
+    """
     flag = getattr(socket, "SOCK_NONBLOCK", 0)
     spec = spec._replace(type=base_type(spec.type) | flag)
 
@@ -315,7 +318,7 @@ def maker(env: Env, spec: SocketSpec) -> Callable[[], socket.socket]:
             not_blocking(env, sock)
         return sock
 
-    if env.interest & Interest.CALLS or not flag:
+    if env.interest & Interest.CALLS or not flag or not plain:
         return told
     # Python's own class around it costs as much again as the system call does.
     parameters = spec.family or 2, spec.type, spec.proto or 0

@@ -172,7 +172,7 @@ def test_services_where_the_system_has_no_list(monkeypatch: pytest.MonkeyPatch, 
         (["1-2", "--retry", "2"], "--retry: a scan only asks"),
         (["1-2", "--oob", "x"], "--oob: a scan only asks"),
         (["1-2", "--fileno", "3"], "--fileno: a scan only asks"),
-        (["1-2", "--code"], "--code: a scan only asks"),
+        (["192.0.2.0/24", "1-2"], "is no host: one is asked"),
         (["-U", "1-2"], "-U: a scan only asks"),
         (["1-2", "-p", "4000"], "-p: one source port"),
         (["1-2", "--seed", "1"], "--seed: a seed is for --random"),
@@ -421,6 +421,31 @@ def test_unreachable_by_its_errno() -> None:
     for host, name in (("192.0.2.1", "EHOSTUNREACH"), ("198.51.100.1", "EACCES"), ("203.0.113.1", "ENETUNREACH")):
         found = scan(host, "1-3", prefix=prefix)
         assert {(row["state"], row["name"]) for row in found["ports"]} == {("filtered", name)}
+
+
+def test_many_open_ports_on_a_terminal() -> None:
+    with several(210) as peers:
+        screen = on_terminal("connect", "-z", HERE, listed(*peers, 1))
+    assert screen.status == 0
+    assert len(re.findall(rb"\d+  open ", screen.shown)) == 210
+    assert screen.shown.count(b"closed") == 2, "its row and its number"
+
+
+@pytest.mark.parametrize("flags", [(), ("-u",)], ids=" ".join)
+def test_code_asks_the_same(flags: tuple[str, ...]) -> None:
+    with Server(*flags) as server:
+        closed = free_port(socket.SOCK_DGRAM if flags else socket.SOCK_STREAM)
+        for host in (HERE, "localhost"):
+            words = (*flags, "-4", "-s", HERE, host, listed(server.port, closed))
+            text = run("connect", "-z", *words, "--code").text
+            done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=False)
+            assert (done.stdout, done.stderr) == (f"{server.port} open\n{closed} ECONNREFUSED\n", "")
+        one = run("connect", "-z", *flags, "-4", "localhost", str(server.port), "--code").text
+        done = subprocess.run([sys.executable, "-c", one], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "") and (
+            "answered: b''" if flags else "connected to"
+        ) in done.stdout
+        server.stop()
 
 
 # ---- this host is short of something

@@ -404,9 +404,17 @@ def connect(plan: ConnectPlan) -> str:
     else:
         target = plan.target(plan.address)
         body = _connecting(plan, target, timeout)
+        imports += ["sys"] if target.address is None else []
         spec = plan.spec_for(target.family or socket.AF_INET, target)
     if plan.oob:
         body.append(f"sock.send({literal(plan.oob)}, socket.MSG_OOB)")
+    if plan.zero and plan.udp:
+        body += [f"sock.settimeout({2 if plan.connect_timeout is plan.wait is None else timeout:g})", 'sock.send(b"")']
+        body += [
+            'print("answered:", sock.recv(65536))  # or TimeoutError, or ConnectionRefusedError: closed',
+            "sock.close()",
+        ]
+        return script(imports, body, missing=missing(plan, known))
     if plan.zero:
         body += ['print("connected to", sock.getpeername())', "sock.close()"]
         return script(imports, body, missing=missing(plan, known))
@@ -448,6 +456,36 @@ def _connecting(plan: ConnectPlan, target: addresses.Target, timeout: float) -> 
         "sock.settimeout(None)",
         *_set(plan, "sock", "CONNECTED"),
     ]
+
+
+def scan(plan: ConnectPlan, target: addresses.Target, asked: Sequence[int], timeout: float) -> str:
+    """Ask one port after the other."""
+    known = (*CONVERSATION, "source", "source_port", "connect_timeout", "wait", "zero")
+    spec = _whole(plan, target)
+    numbers = _axis(asked)
+    if isinstance(target.address, tuple):
+        host, _, *more = target.address
+        look_up = []
+        call, address = socket_call(spec), f"({', '.join([literal(host), 'port', *map(literal, more)])})"
+    else:
+        family = "" if target.family is None else f", {family_text(target.family)}"
+        look_up = [f"family, _, _, _, (host, *_) = socket.getaddrinfo({literal(target.host)}, None{family})[0]"]
+        proto = f", {proto_text(2, spec.proto)}" if spec.proto else ""
+        call, address = f"socket.socket(family, {type_text(spec.type or 1)}{proto})", "(host, port)"
+    bind = _source(plan, target)
+    before = [*_set(plan, "sock", *BEFORE), *([f"sock.bind({literal(bind)})"] if bind is not None else [])]
+    before += [*_set(plan, "sock", *AFTER), f"sock.settimeout({timeout:g})"]
+    answer = ['sock.send(b"")', "sock.recv(1)"] if plan.udp else []
+    loop = [
+        f"for port in {numbers}:",
+        f"    with {call} as sock:",
+        *(f"        {line}" for line in before),
+        "        try:",
+        *(f"            {line}" for line in (f"sock.connect({address})", *answer, 'print(port, "open")')),
+        "        except OSError as error:",
+        "            print(port, errno.errorcode.get(error.errno, error))",
+    ]
+    return script(["errno", "socket"], look_up, loop, missing=missing(plan, known))
 
 
 def _whole(plan: EndpointPlan, target: addresses.Target) -> SocketSpec:

@@ -18,6 +18,7 @@ from sockkit.resolve import Resolved
 from sockkit.scanning import CLOSED, FILTERED, OPEN, PARALLEL, SILENT, STATES, TIMEOUT, TRIES, UNASKED, Answer
 from sockkit.semantics import semantics
 from sockkit.spec import SocketSpec, options
+from sockkit.text import quoted
 
 if TYPE_CHECKING:
     from sockkit.commands.connect import ConnectPlan
@@ -26,13 +27,15 @@ MEANT = frozenset(
     (
         *("family", "type", "proto", "ipv4", "ipv6", "udp", "numeric", "settings", "source", "source_port"),
         *("connect_timeout", "wait", "zero", "random", "parallel", "rate", "tries", "seed"),
-        *("quiet", "verbose", "json", "outputs", "force", "time"),
+        *("quiet", "verbose", "json", "outputs", "force", "time", "code"),
     )
 )
 """Options that mean something for a scan. Any other would be for a conversation, and there is none."""
 HEADER = ("port", "state", "service", "errno", "ms")
 FEW = 25
 """Ports with one answer that are listed one by one; more of them are counted, unless they are open or ``-v`` asks for all."""
+LONG = 200
+"""Rows of a list that is too long for a table."""
 MARKS = {OPEN: "good", CLOSED: "faint", FILTERED: "changed", SILENT: "changed"}
 UDP = frozenset((None, 0, 17, 136))
 """Protocols of datagrams that have ports: UDP and UDP-Lite."""
@@ -83,12 +86,21 @@ def run(plan: ConnectPlan, env: Env) -> Exit:
         Signalled: a signal ended it, after what was found was told.
     """
     check(plan)
+    host = ports.split(plan.address)[0]
+    if "/" in host:
+        text = f"{quoted(host)} is no host: one is asked, and no default reaches beyond it"
+        raise UsageError(text, option="ADDRESS", hint="a loop of the shell asks several")
     target = plan.target(ports.numbered(plan.address, 1))
     spec = plan.spec_for(target.family or socket.AF_INET, target)
     protocol = _protocol(plan, spec)
     asked = ports.parse(ports.split(plan.address)[1], protocol)
     if plan.source_port is not None and len(asked) > 1:
         raise UsageError("one source port cannot ask several ports at once: leave -p out", option="-p")
+    if plan.code:
+        from sockkit.commands import code
+
+        code.tell(env, "connect", code.scan(plan, target, asked, _wait(plan, TIMEOUT)))
+        return Exit.OK
     if plan.random:
         import random
 
@@ -96,11 +108,11 @@ def run(plan: ConnectPlan, env: Env) -> Exit:
     elif plan.seed is not None:
         raise UsageError("a seed is for --random", option="--seed")
     with Loop(env) as loop:
-        host = _host(plan, loop, target, spec, protocol)
-        if host is None:
+        there = _host(plan, loop, target, spec, protocol)
+        if there is None:
             return Exit.FAILED
         begun = env.clock()
-        found = _Run(plan, loop, host, spec, asked)
+        found = _Run(plan, loop, there, spec, asked)
         found.go()
         env.observer(report(found, env.clock() - begun))
         if found.scan.error is not None:
@@ -183,12 +195,12 @@ class _Run:
         family = host.resolved.family
         base = syscalls.base_type(spec.type)
         self._spec = SocketSpec(family, base, spec.proto)
-        self._new = syscalls.maker(loop.env, self._spec)
         self._settings = plan.parsed_settings()
         given = addresses.Target(family, None, None, host.resolved.address)
         source: Source = parse_source(plan, given)
         self._local = source.address(family, base)
         self._plain = not self._settings and self._local is None
+        self._new = syscalls.maker(loop.env, self._spec, plain=self._plain)
         self.timeout = _wait(plan, TIMEOUT)
         self.asked = asked
         wishes = scanning.Wishes(self.timeout, self._parallel(), plan.rate, plan.tries or TRIES)
@@ -265,7 +277,9 @@ def report(found: _Run, seconds: float) -> Report:
     listed = [each for each in findings if everything or each.state == OPEN or counts[each.state, each.errno] <= FEW]
     sections = []
     if listed:
-        sections.append(Section("", HEADER, tuple(_row(each, host.protocol) for each in listed)))
+        # A long list is printed as one: a table would take a second for each thousand rows.
+        rows = Items(lambda: (_row(each, host.protocol) for each in listed), len(listed))
+        sections.append(Section("", HEADER, tuple(rows) if len(listed) < LONG else rows))
     sections.append(Section("", (), tuple(_summary(found, everything))))
     name = host.number if host.name is None else f"{host.name} ({host.number})"
     size = len(findings.ports)
