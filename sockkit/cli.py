@@ -497,7 +497,7 @@ def _complain(error: SockkitError, *, json: bool = False) -> Exit:
             text = f"{error.option}: {text}"
         if error.cause is not None:
             text += f" (Python: {type(error.cause).__name__}: {describe(error.cause)})"
-    found = [text, *(error.hint.splitlines() if error.hint else [])]
+    found = [text, *(error.hint.split("\n") if error.hint else [])]
     for line in found:
         _say(f"sockkit: {escape(line, backslash=False)}")
     return error.exit

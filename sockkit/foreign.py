@@ -18,7 +18,7 @@ from sockkit.commands.connect import ConnectPlan
 from sockkit.commands.serve import ServePlan
 from sockkit.errors import UsageError
 from sockkit.spec import FLAG, options
-from sockkit.text import quoted
+from sockkit.text import escape, quoted
 
 COMMANDS = {"serve": ServePlan, "connect": ConnectPlan}
 PROXY_PORTS = {"http": "3128", "socks4": "1080", "socks4a": "1080", "socks5": "1080", "socks5h": "1080"}
@@ -32,7 +32,7 @@ class Typed(NamedTuple):
     after: str = ""
 
     def __str__(self) -> str:
-        return f"{shlex.join(self.words)} {self.after}".rstrip()
+        return escape(f"{shlex.join(self.words)} {self.after}".rstrip(), backslash=False)
 
 
 class Line:
@@ -46,7 +46,7 @@ class Line:
     def __init__(self, *, listen: bool = False) -> None:
         self.listen = listen
         self.keep = self.zero = self.udp = False
-        self.mode = self.to = self.source = self.shell = self.after = ""
+        self.mode = self.to = self.source = self.shell = self.after = self.log = ""
         self.flags: list[tuple[str, ...]] = []
         self.address: list[str] = []
         self.program: list[str] = []
@@ -81,7 +81,8 @@ class Line:
             flags.append(("--proxy", self._proxy_url()))
             if ":" in self.proxy_user:  # a password is not repeated
                 flags.append(("--proxy-auth-file", "FILE"))
-        whole = len(address) != 1 or address[0].isdecimal() or set(address[0]) & set(":/@,") or ("-U",) in flags
+        plain = not any(flag[0] in ("-U", "--type", "--family") for flag in flags)  # a host then, with a port
+        whole = len(address) != 1 or address[0].isdecimal() or set(address[0]) & set(":/@,") or not plain
         if not self.listen and not whole:
             address.append("PORT")
         words = ["sockkit", command, *(word for flag in dict.fromkeys(flags) for word in flag), *address]
@@ -89,7 +90,7 @@ class Line:
             words[2:2] = ["--sh-exec", self.shell]
         if self.program:
             words += ["--exec", "--", *self.program]
-        return Typed(words, self.after)
+        return Typed(words, f"{self.after} {self.log}".strip())
 
     def _proxy_url(self) -> str:
         kind = self.proxy_type or "http"
@@ -227,7 +228,11 @@ def _chat(line: Line, value: str) -> None:
 
 def _hex(line: Line, value: str) -> None:
     line.flags.append(("-x",))
-    line.after = f"2> {shlex.quote(value)}"
+    _log(line, value)
+
+
+def _log(line: Line, value: str) -> None:
+    line.log = f"2> {shlex.quote(value)}"
 
 
 def _record(line: Line, value: str) -> None:
@@ -596,7 +601,7 @@ def _socat() -> Iterator[Row]:
     yield row("-d -dd -ddd -dddd", "", "say more", "-v", "socat -d -d - TCP:HOST:PORT", "tcp server")
     yield row("-v", "", "show what passes, as text", "-v", "socat -v - TCP:HOST:PORT", "tcp server")
     yield row("-x", "", "show what passes, in hex", "-x", "socat -x - TCP:HOST:PORT", "tcp server")
-    yield row("-lf", "FILE", "log to a file", "", "socat -lf FILE - TCP:HOST:PORT", "tcp server", says="`2> FILE`")
+    yield row("-lf", "FILE", "log to a file", _log, "socat -lf FILE - TCP:HOST:PORT", "tcp server")
     yield row("-ly -lm", "FACILITY", "log to syslog", None, says="no: `2>&1 >/dev/null | logger` does")
     yield row("-ls -lp -lh -g -s -D", "", "of the log, of checks", "", says="nothing that sockkit would need", unplayed="nothing is exchanged")
     yield row("-lu", "", "microseconds in the log", "--time absolute", "socat -lu - TCP:HOST:PORT", "tcp server")
@@ -615,7 +620,7 @@ def _socat() -> Iterator[Row]:
     yield shaped("bind", "ADDRESS", "our address", _bind, "socat - TCP:HOST:PORT,bind=127.0.0.1", "tcp server", says="-s of connect, the address of serve")
     yield row("sourceport sp", "PORT", "source port", "-p {}", "socat - TCP:HOST:PORT,sourceport=SOURCEPORT", "tcp server")
     yield row("range", "NET", "serve these only", "--allow {}", "socat - TCP-LISTEN:PORT,bind=HOST,range=127.0.0.0/8", "tcp client")
-    yield row("interface if so-bindtodevice", "NAME", "through this interface", "--interface {}", "socat - TCP:HOST:PORT,interface=lo", "tcp server")
+    yield row("interface if so-bindtodevice", "NAME", "through this interface", "--set BINDTODEVICE={}", "socat - TCP:HOST:PORT,interface=lo", "tcp server")
     yield row("crlf crnl", "", "LF is sent as CRLF", "-C", "socat - TCP:HOST:PORT,crnl", "tcp server", says="what is received stays as it is; socat makes LF of it")
     yield row("keepalive so-keepalive", "", "SO_KEEPALIVE", "--set KEEPALIVE=1", "socat - TCP:HOST:PORT,keepalive", "tcp server")
     yield row("nodelay tcp-nodelay", "", "TCP_NODELAY", "--set NODELAY=1", "socat - TCP:HOST:PORT,nodelay", "tcp server")
@@ -939,7 +944,7 @@ def _joined(line: Line, left: End, right: End, *, one_way: bool) -> Line:
             line.program = ["cat"]
     else:
         receives, sends = (net is left, net is right) if one_way else (other.sink, other.source)
-        if receives and sends and other.path and other.reads and not other.writes.startswith("> /dev"):
+        if receives and sends and other.path and other.reads and other.writes:
             raise NoWay("a file is read or written here: with -u it is said which", option=other.path)
         if not sends:
             line.flags.append(("--recv-only",))
@@ -978,8 +983,10 @@ def answer(words: Sequence[str], at_fault: str = "") -> UsageError | None:
     Returns:
         The error to show, or None: it is nobody's.
     """
-    command = next((word for word in words if word in COMMANDS), "")
-    rest = [word for word in words if word not in COMMANDS]
+    # The first that is one; `-X connect` is nc's.
+    at = next((at for at, word in enumerate(words) if word in COMMANDS and words[at - 1 : at] != ["-X"]), None)
+    command = "" if at is None else words[at]
+    rest = list(words) if at is None else [*words[:at], *words[at + 1 :]]
     if is_socat(rest):
         found = _attempt(partial(socat, rest))
         if isinstance(found, UsageError):

@@ -853,6 +853,15 @@ def name(row: Row) -> str:
     return f"{row.tool} {row.names[0]}"
 
 
+def help_of(tool: str) -> set[str]:
+    """The options that its help names, without those that Debian's build has not."""
+    if tool == "nc":
+        text = subprocess.run([need("nc.openbsd"), "-h"], capture_output=True, text=True, check=False).stderr
+        return set(re.findall(r"^\s+(-\w)\s", text, re.M))
+    text = subprocess.run([need("ncat"), "--help"], capture_output=True, text=True, check=False).stdout
+    return set(re.findall(r"(?<![\w-])(--[a-z][a-z-]+|-[A-Za-z0-9])(?=[ ,\n])", text))
+
+
 # ---- docs/coming-from.md
 
 
@@ -884,11 +893,13 @@ def table(tool: str) -> str:
             or not row.example
             and isinstance(row.becomes, str)
         ):
-            sockkit = _code(row.becomes.format(row.takes))
+            sockkit = _code(row.becomes.format(row.takes)) or "–"
         else:
             sockkit = "**no**"
             says = says.removeprefix("no: ")
-        played = row.played.partition(",")[0] if typed is not None and row.played else row.unplayed or "–"
+        played = (
+            row.played.partition(",")[0] if typed is not None and row.played else row.unplayed and f"no: {row.unplayed}"
+        )
         lines.append(
             f"| {names} | {_cell(row.meaning)} | {_code(row.example)} | {sockkit} | {_cell(says)} | {_cell(played)} |"
         )
