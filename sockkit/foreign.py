@@ -862,7 +862,7 @@ def _end_of(word: str, used: list[Row]) -> End:
     for text in given:
         name, _, value = text.partition("=")
         found = rows.get(name.lower())
-        if found is None or found.names[0].isupper():
+        if found is None or found.names[0].isupper() or found.names[0][0] == "-":
             raise UsageError("sockkit has no word for this option of socat's", option=name)
         used.append(found)
         if found.becomes is None:

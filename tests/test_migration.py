@@ -201,6 +201,7 @@ def test_any_line_is_answered_with_a_command_that_exists(words: list[str]) -> No
     except UsageError:
         raise AssertionError("an answer is returned, not raised") from None
     for line in answer.hint.split("\n") if answer is not None and answer.hint else ():
-        command = shlex.split(line.partition("type: ")[2].partition("  # ")[0])
+        typed = line.partition("type: ")[2].partition("  # ")[0]
+        command = shlex.split(re.split(r" (?:2>|>>?|<)[& ]", typed)[0])
         assert command[0] == "sockkit"
         assert foreign.exists(Typed(command))
