@@ -221,6 +221,12 @@ class Loop:
         if self._interruptible:
             raise BlockingIOError
 
+    def suspend(self) -> None:
+        """Stop, as SIGTSTP stops who does not listen to it. Returns when the process is continued."""
+        before = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTSTP)
+        signal.signal(signal.SIGTSTP, before)
+
     @contextmanager
     def interruptible(self) -> Iterator[None]:
         """Around a call that may block although it should not: a signal ends it, as BlockingIOError."""

@@ -420,6 +420,9 @@ class _Call:
         self.plan = plan
         self.replay: Replay | None = None
         self.again: Again | None = None
+        self.console = None if plan.zero else plan.console(env)
+        if self.console is not None:
+            env = self.console.env
         if plan.persists and target is not None:
             from sockkit.commands.again import Again
 
@@ -519,7 +522,10 @@ class _Call:
     def _local_ends(self, loop: Loop) -> tuple[stdio.LocalEnd | None, stdio.LocalEnd | None]:
         """Where what is sent comes from, and where what is received goes to."""
         if self.ends is None and not self.plan.zero and self.replay is None:
-            self.ends = self.plan.open_source(self.env, loop), self.plan.open_sink(self.env)
+            self.ends = (
+                self.plan.open_source(self.env, loop, self.console),
+                self.plan.open_sink(self.env, self.console),
+            )
         return self.ends or (None, None)
 
     def _close_ends(self) -> None:

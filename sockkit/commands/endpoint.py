@@ -22,6 +22,7 @@ from sockkit.text import escape, quoted, unescape
 
 if TYPE_CHECKING:
     from sockkit.commands.options import Setting
+    from sockkit.console import Console
     from sockkit.faults import Faults
     from sockkit.processes import Command
     from sockkit.replay import Replay
@@ -148,6 +149,9 @@ class EndpointPlan(Plan):
     recv_only: bool = option("--recv-only", group="data", help="send nothing and leave stdin alone")
     line_delay: float | None = option(
         "--line-delay", kind=SECONDS, group="data", help="pause S seconds after each line that is sent"
+    )
+    no_edit: bool = option(
+        "--no-edit", group="data", help="a terminal: leave the line that is typed to the terminal itself"
     )
     telnet: bool = option("--telnet", group="data", help="speak telnet: refuse what is negotiated, take it out")
     raw: bool = option("--raw", group="data", help="do not escape control bytes of the peer on a terminal")
@@ -365,7 +369,21 @@ class EndpointPlan(Plan):
             text = f"nothing moves for {self.line_delay:g} s between two lines, and {idle:g} s end it as idle"
             raise UsageError(text, option="--line-delay")
 
-    def open_source(self, env: Env, loop: Loop) -> LocalEnd | None:
+    def console(self, env: Env) -> Console | None:
+        """What a person types at the very terminal that we write to; None: nobody does, or it is not to be edited."""
+        elsewhere = self.own_source or self.recv_only or self.replay is not None or self.runs_program
+        if self.no_edit or self.raw or self.code or elsewhere or not os.isatty(env.stdin):
+            return None
+        from importlib.util import find_spec
+
+        if find_spec("prompt_toolkit") is None or find_spec("termios") is None:
+            return None
+        from sockkit import console
+
+        fd = console.find(env)
+        return None if fd is None else console.Console(env, fd)
+
+    def open_source(self, env: Env, loop: Loop, console: Console | None = None) -> LocalEnd | None:
         """What is sent: stdin, ``--file`` or the texts of ``--send``, line by line if asked; None: nothing is.
 
         Raises:
@@ -379,6 +397,10 @@ class EndpointPlan(Plan):
             elif self.file is not None:
                 with loop.interruptible():  # a named pipe waits for its writer
                     source = stdio.open_file(env, self.file)
+            elif console is not None:
+                console.start(loop)
+                assert console.source is not None
+                source = console.source
             else:
                 source = stdio.open_input(env)
         except OSError as error:
@@ -391,7 +413,7 @@ class EndpointPlan(Plan):
             return Pace(loop, source, self.line_delay, pieces=bool(self.texts)).end
         return source
 
-    def open_sink(self, env: Env) -> LocalEnd | None:
+    def open_sink(self, env: Env, console: Console | None = None) -> LocalEnd | None:
         """Where to what is received goes: stdout; None: nowhere.
 
         Raises:
@@ -399,6 +421,8 @@ class EndpointPlan(Plan):
         """
         if self.send_only:
             return None
+        if console is not None and console.sink is not None:
+            return console.sink
         try:
             return stdio.open_output(env)
         except OSError as error:

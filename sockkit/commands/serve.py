@@ -252,6 +252,9 @@ class _Server:
         self.plan = plan
         self.replay: Replay | None = None
         self.player: Player | None = None
+        self.console = plan.console(env) if plan.mode == "pipe" else None
+        if self.console is not None:
+            env = self.console.env
         self.env = env
         self.settings: Settings = plan.session_settings()
         self.options = plan.parsed_settings()
@@ -610,8 +613,8 @@ class _Server:
             self.source, self.sink = player.source, player.sink
             self.settings = self.settings._replace(copy=True, after_end=UNTIL_SAID)
         elif plan.mode == "pipe":
-            self.source = self.source or plan.open_source(self.env, loop)
-            self.sink = plan.open_sink(self.env)
+            self.source = self.source or plan.open_source(self.env, loop, self.console)
+            self.sink = plan.open_sink(self.env, self.console)
         means = self.means
         self.settings = plan.for_messages(self.settings, means)
         if self.door is not None:
