@@ -10,17 +10,18 @@ import codecs
 import errno
 import os
 import signal
-import termios
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import Any
 
 from sockkit import stdio
+from sockkit.editing import Editor, Screen
 from sockkit.events import Env, Event, Lost
-from sockkit.loop import READ, WRITE, Loop, Timer
+from sockkit.loop import READ, WRITE, Loop, Timer, polled
 from sockkit.stdio import LocalEnd
 
-if TYPE_CHECKING:
-    from sockkit.editing import Editor, Screen
+with suppress(ImportError):  # Windows has none: nobody comes here (``EndpointPlan.console``)
+    import termios
 
 PASTE_ON, PASTE_OFF = "\x1b[?2004h", "\x1b[?2004l"
 """Bracketed paste: what is pasted is told from what is typed, so that a newline in it sends nothing."""
@@ -61,10 +62,10 @@ class Console:
         self.env = env._replace(observer=self._observe)
         self._outer = env
         self._fd = fd
-        self._editor: Editor
-        self._screen: Screen
         self._loop: Loop | None = None
         self._before: list[Any] | None = None  # the terminal's modes; None: they are not changed now
+        self._editor = Editor()
+        self._screen = Screen(80, 24)
         self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         self._lines: deque[bytes] = deque()
         self._ended = False
@@ -76,15 +77,7 @@ class Console:
         self.sink: LocalEnd | None = None
 
     def start(self, loop: Loop) -> None:
-        """Change the terminal's modes, and begin to listen to its keys.
-
-        Raises:
-            OSError: a descriptor cannot be had. ImportError: there is no library to edit with.
-        """
-        from sockkit import editing  # a fifth of a second: not before there is somebody to talk to
-
-        self._editor = editing.Editor()
-        self._screen = editing.Screen(80, 24)
+        """Change the terminal's modes, and begin to listen to its keys. Raises OSError."""
         self._loop = loop
         self._out = stdio.open_output(self._outer._replace(stdout=self._fd))
         self._watched = os.dup(self._out.fd)  # the session has its own reasons to watch the other one
@@ -93,8 +86,6 @@ class Console:
         if self._fd == self.env.stdout:
             self.sink = self._out._replace(write=self._say, opened=None)
         self._rung = False
-        self._resize()
-        self._enter()
         for name, act in (
             ("SIGWINCH", self._resize),
             ("SIGTSTP", self._suspend),
@@ -104,7 +95,22 @@ class Console:
             number = getattr(signal, name)
             if signal.getsignal(number) is not signal.SIG_IGN:
                 loop.on_signal(number, act)
-        loop.watch(self.env.stdin, READ, self._on_keys)
+        self._take_lines()
+        self._resize()
+        self._enter()
+        if self._before is not None and polled(self.env.stdin, READ):
+            self._put("\r\x1b[K")  # the terminal has shown the beginning of a line: it is ours to show now
+            self._on_keys(READ)
+        self._update()
+
+    def _take_lines(self) -> None:
+        """What was typed before: whole lines, and perhaps the end of input, which the terminal knows only as long as it edits."""
+        while not self._ended and len(self._lines) < ROOM and polled(self.env.stdin, READ):
+            line = os.read(self.env.stdin, 4096)
+            if line:
+                self._lines.append(line)
+            else:
+                self._ended = True
 
     # ---- the terminal's modes
 
@@ -196,7 +202,13 @@ class Console:
     def _say(self, data: bytes | memoryview) -> int:
         """See ``syscalls.Write``: text of the peer's, made harmless."""
         if len(self._waiting) > ROOM:
-            raise BlockingIOError
+            self._drain()
+            if len(self._waiting) > ROOM:
+                raise BlockingIOError
+        if self._before is None:  # in the background
+            self._waiting += data
+            self._drain()
+            return len(data)
         self._put(self._screen.say(bytes(data).decode("utf-8", "backslashreplace")))
         self._later()
         return len(data)
@@ -285,7 +297,7 @@ class Console:
         if loop is None or self.source is None:
             return
         if self._before is not None:
-            self._put(self._screen.hide() + self._screen.leave() + PASTE_OFF)
+            self._put(self._screen.leave() + PASTE_OFF)
         self._restore()
         if self._flushing is not None:
             self._flushing.cancel()

@@ -172,6 +172,7 @@ class Screen:
         self._columns, self._rows = columns, rows
         self._visible = False
         self._row = 0  # of the cursor, below the beginning of what is drawn anew
+        self._height = 1
         self._joined = True  # what is typed stands behind the partial line, in the same row
 
     def edit(self, text: str, cursor: int) -> None:
@@ -185,42 +186,38 @@ class Screen:
         if not self._visible:
             return ""
         self._visible = False
-        up = f"\x1b[{self._row}A" if self._row else ""
-        return f"{up}\r\x1b[J"
+        # Row by row: to erase all below would make tmux keep it, where it is the whole screen.
+        below = self._height - 1
+        return _up(self._row) + "\r\x1b[K" + "\x1b[B\x1b[K" * below + _up(below)
 
     def show(self) -> str:
         """Draw it again."""
         if self._visible:
             return ""
         self._visible = True
-        return self._draw(self._cells())
+        return self._draw(*self._cells())
 
-    def _draw(self, cells: tuple[list[Cell], int]) -> str:
+    def _draw(self, typed: list[Cell], cursor: int) -> str:
         """The partial line and what is typed, and the cursor put into its place."""
-        typed, cursor = cells
         parts: list[str] = []
-        row, column = 0, 0
+        row = column = 0
         for cell in _cells_of(self.partial):
             row, column = self._put(parts, cell, row, column)
         if typed and self.partial and not self._joined:
             parts.append("\r\n")
             row, column = row + 1, 0
-        place = row, column
+        place = None
         for number, cell in enumerate(typed):
-            if number == cursor:
-                place = row, column
             row, column = self._put(parts, cell, row, column)
+            if number == cursor:
+                place = row, column - cell.width
         if column == self._columns:  # the terminal has not decided yet whether it goes on below: make it
             parts.append(" \r")
             row, column = row + 1, 0
-        if cursor >= len(typed):
-            place = row, column
-        elif place[1] == self._columns:
-            place = place[0] + 1, 0
-        self._row = place[0]
-        if place != (row, column):
-            parts.append(f"\x1b[{row - place[0]}A" if row > place[0] else "")
-            parts.append("\r" + (f"\x1b[{place[1]}C" if place[1] else ""))
+        self._row, self._height = row, row + 1
+        if place is not None:
+            self._row = place[0]
+            parts.append(_up(row - place[0]) + "\r" + (f"\x1b[{place[1]}C" if place[1] else ""))
         return "".join(parts)
 
     def _put(self, parts: list[str], cell: Cell, row: int, column: int) -> tuple[int, int]:
@@ -236,7 +233,7 @@ class Screen:
 
     def _cells(self) -> tuple[list[Cell], int]:
         """What is typed as it is shown: as much of it around the cursor as the screen has room for; and where the cursor is."""
-        cells = [Cell(shown, get_cwidth(shown)) for shown in (_shown(character) for character in self._text)]
+        cells = [_typed(character) for character in self._text]
         room = max((self._rows - 2) * (self._columns - 1) - sum(cell.width for cell in _cells_of(self.partial)), 8)
         if sum(cell.width for cell in cells) <= room:
             return cells, self._cursor
@@ -270,9 +267,6 @@ class Screen:
                 rows.append([])
                 parts = [cell.shown]
             rows[row] += parts
-            if column == self._columns:
-                row, column = row + 1, 0
-                rows.append([])
         *full, last = ("".join(parts) for parts in rows)
         for part in full:
             full_width = sum(cell.width for cell in _cells_of(part)) == self._columns and "\t" not in part
@@ -283,9 +277,10 @@ class Screen:
     def accept(self, line: str) -> str:
         """The line that was typed is finished and stays where it is."""
         out = self.hide()
-        self._text, self._cursor = line, len(line)
-        between = "\r\n" if line and self.partial and not self._joined else ""
-        out += self.partial + between + "".join(map(_shown, line)) + "\r\n"
+        cells = [_typed(character) for character in line]
+        out += self._draw(cells, len(cells))
+        # Where the last row is full, the cursor is in the next one already.
+        out = out.removesuffix(" \r") + "\r\n"
         self.partial = self._text = ""
         self._cursor = 0
         self._joined = True
@@ -295,7 +290,7 @@ class Screen:
         """The terminal has another size, and has broken the lines anew."""
         self._columns, self._rows = columns, rows
         if self._visible:
-            self._draw(self._cells())  # where the cursor is now
+            self._draw(*self._cells())  # where the cursor is now
             return self.hide() + self.show()
         return ""
 
@@ -304,18 +299,18 @@ class Screen:
         self._visible = False
 
     def leave(self) -> str:
-        """The last that is written: what was typed and not finished stays to be seen."""
-        if not self._text:
-            visible = self._visible
-            out = self.show()
-            self._visible = False
-            return "" if visible else out
-        return self.accept(self._text)
+        """The last that is written: what was not finished stays to be seen, and what follows begins a row."""
+        return self.accept(self._text) if self._text or self.partial else self.hide()
 
 
 def _cells_of(text: str) -> Iterator[Cell]:
     return (Cell(character, get_cwidth(character)) for character in text)
 
 
-def _shown(character: str) -> str:
-    return escape(character, backslash=False)
+def _up(rows: int) -> str:
+    return f"\x1b[{rows}A" if rows else ""
+
+
+def _typed(character: str) -> Cell:
+    shown = escape(character, backslash=False)
+    return Cell(shown, get_cwidth(shown))

@@ -24,6 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "ancillary",
         "chat",
         "decoders",
+        "editing",
         "families",
         "recordings",
         "relay",
@@ -46,7 +47,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("procfs",),
     ("machine",),
     ("loop",),
-    ("carriers", "nvt", "pace", "rights"),
+    ("carriers", "console", "nvt", "pace", "rights"),
     ("sessions",),
     ("calculation", "datagrams", "dial", "door", "hub", "programs", "replay", "scanning", "tunnel"),
     (
@@ -116,6 +117,8 @@ HOMES: dict[str, set[str]] = {
     # stdio needs PIPE_BUF; plain writes reports and the story, which have no loop, to what may be lent non-blocking.
     "select": {"loop", "render.plain", "render.stderr", "stdio"},
     "fcntl": {"syscalls"},
+    "prompt_toolkit": {"editing"},
+    "termios": {"console"},
 }
 """What is imported in these modules only."""
 

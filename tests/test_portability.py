@@ -57,7 +57,7 @@ WINDOWS = {
 
 HIDE = """
 import json, os, runpy, select, signal, socket, subprocess, sys
-import ssl, urllib.request, click.shell_completion, rich.padding, rich.table  # they ask for the platform too, and are not what is tested
+import ssl, urllib.request, click.shell_completion, prompt_toolkit, rich.padding, rich.table  # they ask for the platform too, and are not what is tested
 wanted = json.loads(os.environ["HIDE"])
 for module in ("socket", "select", "signal", "os"):
     for name in wanted.get(module, ()):
@@ -110,7 +110,7 @@ for names in json.loads(sys.argv[1]):
 sys.exit(missing > 0)
 """
     # What costs is to import click and rich anew in each: they do not look at socket's constants.
-    code = "import click, rich.console, rich.live, rich.table, argparse\n" + code
+    code = "import click, prompt_toolkit, rich.console, rich.live, rich.table, argparse\n" + code
     # The table of socket options looks all of its names up in one place: those are taken away together.
     text = " ".join(path.read_text() for path in PACKAGE.glob("**/*.py") if path.name != "sockopts.py")
     words = set(re.findall(r"\w+", text))

@@ -31,7 +31,9 @@ SIZE = 65536
 """Bytes of one read or receive."""
 NEVER_DROPPED = frozenset(("tls", "proxy", "access", "programs", "faults"))
 """Groups of options without which the code would do something else than was asked for."""
-ALWAYS = frozenset(("quiet", "verbose", "json", "outputs", "force", "code", "address", "numeric", "half_close"))
+ALWAYS = frozenset(
+    ("quiet", "verbose", "json", "outputs", "force", "code", "address", "numeric", "half_close", "no_edit")
+)
 """Fields that change nothing in the code, or are in it always."""
 
 
