@@ -163,6 +163,8 @@ class Loop:
         self._poller = _Epoll() if hasattr(select, "epoll") else _Poll() if hasattr(select, "poll") else _Select()
         self._handlers: dict[int, Handler] = {}
         self._masks: dict[int, int] = {}
+        self._forgotten: set[int] = set()
+        """In this turn."""
         self._timers: list[Timer] = []
         self._stopped = False
         self._interruptible = False
@@ -275,6 +277,7 @@ class Loop:
         if self._handlers.pop(fd, None) is not None:
             del self._masks[fd]
             self._poller.unregister(fd)
+            self._forgotten.add(fd)
 
     def later(self, seconds: float, callback: Callable[[], None]) -> Timer:
         """Call back once, ``seconds`` from now."""
@@ -292,15 +295,18 @@ class Loop:
 
     def run(self) -> None:
         """Wait and call until ``stop`` or a signal."""
-        handler_of, poller, timers = self._handlers.get, self._poller, self._timers
+        handler_of, poller, timers, forgotten = self._handlers.get, self._poller, self._timers, self._forgotten
         while not self._stopped:
             for fd, mask in poller.poll(self._wait() if timers else -1):
-                # A handler earlier in this turn may have forgotten this descriptor.
+                # A handler earlier in this turn may have forgotten this descriptor; its number may be another's by now, and
+                # a hang-up of the one before would be the end of that one.
                 handler = handler_of(fd)
-                if handler is not None:
+                if handler is not None and fd not in forgotten:
                     handler(mask)
             if timers:
                 self._fire()
+            if forgotten:
+                forgotten.clear()
         self.unstop()
 
     def run_on(self) -> None:

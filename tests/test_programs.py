@@ -14,11 +14,14 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from sockkit import processes
+from sockkit.events import Env
+from sockkit.loop import Loop
 from tests import harness
 from tests.harness import TIMEOUT, Process, Server, listener, needs_linux, needs_unix, receive_all, resident, run
 
@@ -193,6 +196,35 @@ def test_with_faults() -> None:
             sock.sendall(b"abcdef")
             assert receive_all(sock) == b"abc"
         server.finish()
+
+
+def test_the_hang_up_of_one_is_never_the_end_of_another() -> None:
+    """A descriptor that is closed and made anew in one turn of the loop: what was reported of it is of the one before."""
+    env = Env(0, 1, lambda event: None, 0, time.monotonic)
+    pipes = [os.pipe() for _ in range(2)]
+    for reading, _ in pipes:
+        os.close(reading)
+    healthy = os.pipe()
+    called: list[str] = []
+    with Loop(env) as loop:
+
+        def replace(other: int) -> Callable[[int], None]:
+            def handler(mask: int) -> None:
+                called.append("before")
+                loop.forget(other)
+                os.dup2(healthy[1], other)
+                loop.watch(other, 0, lambda mask: called.append("anew"))
+                loop.forget(pipes[0][1] if other == pipes[1][1] else pipes[1][1])
+                loop.later(0.01, loop.stop)
+
+            return handler
+
+        for (_, one), (_, other) in ((pipes[0], pipes[1]), (pipes[1], pipes[0])):
+            loop.watch(one, 0, replace(other))
+        loop.run()
+    for fd in (pipes[0][1], pipes[1][1], *healthy):
+        os.close(fd)
+    assert called == ["before"]
 
 
 # ---- what it gets
