@@ -413,6 +413,10 @@ def _ended(begun: bool) -> ProxyError:
     )
 
 
+def _endless() -> ProxyError:
+    return ProxyError(f"the proxy's answer has no end within {HEAD} bytes")
+
+
 def _foreign(data: bytes, protocol: str) -> ProxyError:
     """What came does not begin as such an answer does: perhaps as another's."""
     hint = None
@@ -601,9 +605,11 @@ class _Connect(Request):
                     break
         except h11.RemoteProtocolError as error:
             if len(self._received) > HEAD:
-                raise ProxyError(f"the proxy's answer has no end within {HEAD} bytes") from error
+                raise _endless() from error
             raise _foreign(self._received, "HTTP") from error
         if event is h11.NEED_DATA:
+            if len(self._received) > HEAD:  # of answers that are not the last one (1xx) there could be any number
+                raise _endless()
             return len(data)
         if not isinstance(event, h11.Response):
             raise ProxyError("what the proxy answered to CONNECT is no response")

@@ -249,7 +249,10 @@ def test_importing_the_package_loads_next_to_nothing() -> None:
             ["inspect", "--all"],
             {"sockkit.sockopts", "sockkit.optvals", "sockkit.rules", "sockkit.loop", "sockkit.commands.other"},
         ),
-        (["connect", "--help"], {"sockkit.sockopts", "sockkit.rules", "sockkit.commands.serve"}),
+        (
+            ["connect", "--help"],
+            {"sockkit.proxies", "sockkit.tunnel", "sockkit.sockopts", "sockkit.rules", "sockkit.commands.serve"},
+        ),
         (["--help"], {"sockkit.commands.probe", "sockkit.names", "sockkit.syscalls", "sockkit.rules"}),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

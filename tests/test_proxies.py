@@ -269,6 +269,7 @@ def _greet_first(talk: Callable[[socket.socket, Seen], None]) -> Callable[[socke
         ("http", [(0, b"SSH-2.0-OpenSSH_9\r\n\r\n")], ["not HTTP", "SSH-2.0"]),
         ("http", [(0, b"\x05\xff\r\n\r\n")], ["not HTTP", "socks5h://"]),
         ("http", [(0, b"HTTP/1.1 200 OK\r\nX: " + b"a" * 100_000)], ["no end within 16384 bytes"]),
+        ("http", [(0, b"HTTP/1.1 102 Wait\r\n\r\n" * 1000)], ["no end within 16384 bytes"]),
     ],
 )
 def test_a_refusal_is_told_by_its_name(scheme: str, exchanges: list[tuple[int, bytes]], said: list[str]) -> None:
@@ -499,6 +500,20 @@ def test_a_program_talks_through_a_proxy_and_inherits_no_password() -> None:
         assert b"target.test" in server.out
 
 
+def test_a_proxy_that_ends_both_directions_when_one_has_ended_is_doubted() -> None:
+    def talk(sock: socket.socket, seen: Seen) -> None:
+        exactly(sock, 3)
+        sock.sendall(GREETED)
+        exactly(sock, 10)
+        sock.sendall(OPENED)
+        seen.append(receive_all(sock))
+
+    with scripted(talk) as (place, seen):
+        result = run(*through("socks5", place, "127.0.0.1", "80"), stdin=b"hi")
+    assert (result.status, result.out, seen) == (0, b"", [b"hi"])
+    assert "warning: nothing was received" in result.said and "--no-shutdown" in result.said
+
+
 # ---- user names and passwords
 
 
@@ -706,13 +721,25 @@ def test_percent_encoding_carries_any_bytes_but_controls(user: bytes, password: 
 
 
 @given(
-    data=st.binary(max_size=60), scheme=st.sampled_from(["socks4", "socks4a", "socks5", "http"]), cut=st.integers(1, 9)
+    data=st.binary(max_size=60)
+    | st.sampled_from(
+        [
+            b"HTTP/1.1 101 X\r\n\r\n",
+            b"HTTP/1.1 100 X\r\n\r\n" * 2,
+            b"HTTP/1.1 204 X\r\n\r\n12345",
+            b"HTTP/9 abc\r\n\r\n",
+        ]
+    ),
+    begun=st.booleans(),
+    scheme=st.sampled_from(["socks4", "socks4a", "socks5", "http"]),
+    cut=st.integers(1, 9),
 )
-def test_any_answer_is_an_answer_or_a_proxy_error(data: bytes, scheme: str, cut: int) -> None:
+def test_any_answer_is_an_answer_or_a_proxy_error(data: bytes, begun: bool, scheme: str, cut: int) -> None:
     """Nothing else is raised, whatever comes in whatever pieces; and nothing behind the answer is taken."""
     proxy = proxies.Proxy(scheme, "h", 1)
     request = proxies.ask(proxy, proxies.Login(b"u", b"p"), proxies.Destination(None, b"name", 80))
-    data = {"socks5": GREETED, "http": b"HTTP/1.1 200 "}.get(scheme, b"\x00\x5a") + data
+    if begun:
+        data = {"socks5": GREETED, "http": b"HTTP/1.1 200 "}.get(scheme, b"\x00\x5a") + data
     rest = data
     try:
         while rest and not request.done:
@@ -813,17 +840,18 @@ def test_an_https_get_through_a_socks5_proxy(tmp_path: Path) -> None:
 
 
 @pytest.mark.once
-def test_microsocks_wants_a_password(tmp_path: Path) -> None:
-    with (
-        Server() as server,
-        program(need("microsocks"), "-i", "127.0.0.1", "-p", "0", "-u", "bob", "-P", SECRET) as place,
-    ):
+def test_microsocks_wants_a_password_and_knows_no_half_close(tmp_path: Path) -> None:
+    wants = ("-i", "127.0.0.1", "-p", "0", "-u", "bob", "-P", SECRET)
+    with Server("--sh-exec", "read x; sleep 0.3; echo late") as server, program(need("microsocks"), *wants) as place:
         args = through("socks5", place, "127.0.0.1", str(server.port), "-v")
-        good = run(*args, stdin=b"hi", env={"SOCKKIT_PROXY_AUTH": f"bob:{SECRET}"})
-        assert (good.status, good.out) == (0, b"hi") and SECRET not in good.said
-        wrong = run(*args, stdin=b"hi", env={"SOCKKIT_PROXY_AUTH": "bob:wrong"})
+        login = {"SOCKKIT_PROXY_AUTH": f"bob:{SECRET}"}
+        good = run(*args, "--no-shutdown", stdin=b"hi\n", env=login)
+        assert (good.status, good.out) == (0, b"late\n") and SECRET not in good.said
+        cut = run(*args, stdin=b"hi\n", env=login)
+        assert (cut.status, cut.out) == (0, b"") and "--no-shutdown" in cut.said
+        wrong = run(*args, stdin=b"hi\n", env={"SOCKKIT_PROXY_AUTH": "bob:wrong"})
         assert wrong.status == 1 and "refuses the user name and password" in wrong.said
-        nobody = run(*args, stdin=b"hi")
+        nobody = run(*args, stdin=b"hi\n")
         assert nobody.status == 1 and "--proxy-auth-file" in nobody.said
         server.stop()
 

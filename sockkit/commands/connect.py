@@ -807,4 +807,6 @@ class _Call:
         same = player is None or player.tell("connect")
         if session.error is not None and self.others:
             env.observer(Note(env.clock(), 0, Level.WARNING, self.others))
+        if self.through is not None:
+            self.through.doubt(env, session, plain=self.credentials is None)
         return Exit.FAILED if session.failed or failed or not same else Exit.OK

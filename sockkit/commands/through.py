@@ -9,9 +9,10 @@ from sockkit import proxies, syscalls
 from sockkit.addresses import Target, format_address, parse_target
 from sockkit.commands.endpoint import EndpointPlan, local_text, resolve, timed_out
 from sockkit.errors import Signalled, UsageError
-from sockkit.events import Attempt, Env, Failed, Level, Note, Proxied
+from sockkit.events import Attempt, Env, Failed, Level, Note, Proxied, Side
 from sockkit.loop import Loop
 from sockkit.proxies import Destination, Proxy, ProxyError
+from sockkit.sessions import Session
 from sockkit.spec import SocketSpec
 from sockkit.tunnel import Tunnel
 
@@ -128,6 +129,20 @@ class Through:
             if not getattr(error, "passing", False):
                 return None
         return None
+
+    def doubt(self, env: Env, session: Session, *, plain: bool) -> None:
+        """Say what may have been lost: microsocks and tinyproxy, for two, end both directions when one has ended.
+
+        Args:
+            plain: without TLS, whose end is none of the connection's.
+        """
+        ours = session.relay.first is Side.LOCAL and session.settings.half_close
+        if plain and ours and not session.failed and not session.totals[0]:
+            text = (
+                "nothing was received, and the end came behind ours: some proxies take one for both, and an answer is"
+                " lost then; --no-shutdown keeps ours from them"
+            )
+            env.observer(Note(env.clock(), session.number, Level.WARNING, text))
 
     def _destinations(self, loop: Loop, timeout: float) -> list[Destination]:
         """What to ask for, one after the other. None: that has been told."""
