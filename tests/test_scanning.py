@@ -305,6 +305,13 @@ def test_the_other_addresses_of_a_name_are_said(tmp_path: Path) -> None:
     assert f"two.test is {other} too" in text
 
 
+def test_the_source_chooses_among_the_addresses(tmp_path: Path) -> None:
+    prefix = with_names(tmp_path, "", "::1 both.test\n127.0.0.1 both.test\n", "files")
+    for flags in ((), ("-u",)):
+        result = run("connect", "-z", *flags, "-s", HERE, "both.test", "1-2", "--json", prefix=prefix)
+        assert json.loads(result.text)["scan"]["address"] == HERE, result.said
+
+
 def test_ipv6() -> None:
     try:
         with listener(socket.AF_INET6, address=("::1", 0)) as sock:

@@ -94,6 +94,7 @@ def run(plan: ConnectPlan, env: Env) -> Exit:
     spec = plan.spec_for(target.family or socket.AF_INET, target)
     protocol = _protocol(plan, spec)
     asked = ports.parse(ports.split(plan.address)[1], protocol)
+    source = parse_source(plan, target)
     if plan.source_port is not None and len(asked) > 1:
         raise UsageError("one source port cannot ask several ports at once: leave -p out", option="-p")
     if plan.code:
@@ -108,11 +109,11 @@ def run(plan: ConnectPlan, env: Env) -> Exit:
     elif plan.seed is not None:
         raise UsageError("a seed is for --random", option="--seed")
     with Loop(env) as loop:
-        there = _host(plan, loop, target, spec, protocol)
+        there = _host(plan, loop, target, spec, protocol, source)
         if there is None:
             return Exit.FAILED
         begun = env.clock()
-        found = _Run(plan, loop, there, spec, asked)
+        found = _Run(plan, loop, there, spec, source, asked)
         found.go()
         env.observer(report(found, env.clock() - begun))
         if found.scan.error is not None:
@@ -161,8 +162,10 @@ def _wait(plan: ConnectPlan, default: float) -> float:
     return default if wait is None else wait
 
 
-def _host(plan: ConnectPlan, loop: Loop, target: addresses.Target, spec: SocketSpec, protocol: str) -> Host | None:
-    """The first of its addresses, in the resolver's order; None: it has none, which was told."""
+def _host(
+    plan: ConnectPlan, loop: Loop, target: addresses.Target, spec: SocketSpec, protocol: str, source: Source
+) -> Host | None:
+    """The first of its addresses, in the resolver's order, that the source can be bound for; None: it has none, which was told."""
     env, wait = loop.env, _wait(plan, CONNECT_TIMEOUT)
     deadline = loop.later(wait, loop.stop)
     try:
@@ -173,8 +176,10 @@ def _host(plan: ConnectPlan, loop: Loop, target: addresses.Target, spec: SocketS
         env.observer(Failed(env.clock(), 0, f"look up {target.host}", error, tip))
         return None
     deadline.cancel()
-    others = tuple(without_port(row) for row in found[1:])
-    return Host(target.host, found[0], others, protocol)
+    family = source.target.family if source.target is not None else None
+    first = next((row for row in found if row.family == family), found[0])
+    others = tuple(without_port(row) for row in found if row is not first)
+    return Host(target.host, first, others, protocol)
 
 
 class _Run:
@@ -186,7 +191,9 @@ class _Run:
         complete: every port has its answer.
     """
 
-    def __init__(self, plan: ConnectPlan, loop: Loop, host: Host, spec: SocketSpec, asked: tuple[int, ...]) -> None:
+    def __init__(
+        self, plan: ConnectPlan, loop: Loop, host: Host, spec: SocketSpec, source: Source, asked: tuple[int, ...]
+    ) -> None:
         self.plan = plan
         self.loop = loop
         self.host = host
@@ -196,8 +203,6 @@ class _Run:
         base = syscalls.base_type(spec.type)
         self._spec = SocketSpec(family, base, spec.proto)
         self._settings = plan.parsed_settings()
-        given = addresses.Target(family, None, None, host.resolved.address)
-        source: Source = parse_source(plan, given)
         self._local = source.address(family, base)
         self._plain = not self._settings and self._local is None
         self._new = syscalls.maker(loop.env, self._spec, plain=self._plain)
@@ -375,11 +380,12 @@ def one(plan: ConnectPlan, env: Env, target: addresses.Target, spec: SocketSpec)
     """
     check(plan)
     with Loop(env) as loop:
-        host = _host(plan, loop, target, spec, "udp")
+        source = parse_source(plan, target)
+        host = _host(plan, loop, target, spec, "udp", source)
         if host is None:
             return Exit.FAILED
         port = target.port or 0
-        found = _Run(plan, loop, host, spec, (port,))
+        found = _Run(plan, loop, host, spec, source, (port,))
         found.go()
         if loop.signal is not None:
             raise Signalled(loop.signal)
