@@ -89,7 +89,10 @@ class Hub:
     def say(self, data: bytes, sender: Member | None) -> None:
         """Everybody else is to get this. At the end of the loop's turn they do: what many say in one turn is sent together."""
         self.entries.append((self._said, data, sender))
-        self._said += 1 if self.messages else len(data)
+        size = 1 if self.messages else len(data)
+        self._said += size
+        if sender is not None:
+            sender.spoken += size
         self._cost += len(data) + OVERHEAD
         if self._cost > WINDOW:
             self.full = True
@@ -134,7 +137,7 @@ class Hub:
         for member in [each for each in self.members.values() if each.waited and each.index < self._mark]:
             if member.outbound.blocked and now - member.since >= patience:
                 member.leave_behind()
-            elif not member.closed:
+            else:
                 self._laggards.add(member)
         if self._laggards:
             self._timer = self.loop.later(patience, self._on_impatience)
@@ -142,15 +145,14 @@ class Hub:
             self._trim()
 
     def _on_impatience(self) -> None:
-        for member in list(self._laggards):
-            if not member.closed:
-                member.leave_behind()
-        self._laggards.clear()
+        late, self._laggards = self._laggards, set()
+        for member in late:
+            member.leave_behind()
         self._trim()
 
-    def advanced(self, member: Member) -> None:
+    def advanced(self, member: Member, *, gone: bool = False) -> None:
         """A member took something, or is gone, while there is no room."""
-        if member in self._laggards and (member.closed or member.index >= self._mark):
+        if member in self._laggards and (gone or member.index >= self._mark):
             self._laggards.discard(member)
             if not self._laggards:
                 assert self._timer is not None
@@ -165,7 +167,9 @@ class Hub:
         for index, (_, data, sender) in enumerate(gone, self.first):
             self._cost -= len(data) + OVERHEAD
             if sender is not None and sender.index <= index:
-                sender.missed -= 1 if self.messages else len(data)  # its own
+                size = 1 if self.messages else len(data)
+                sender.spoken -= size
+                sender.missed -= size
         mark = self.entries[0][0] if self.entries else self._said
         for member in behind:
             member.missed += mark - gone[member.index - self.first][0]
@@ -210,14 +214,12 @@ class Hub:
         if self.members.pop(member.number, None) is None:
             return 0
         self.silent(member)
-        if self._laggards:
-            self.advanced(member)
+        self.advanced(member, gone=True)
         return member.missed + self.unheard(member)
 
     def unheard(self, member: Member) -> int:
         """What was said and is still there for it: bytes, or messages."""
-        at = member.index - self.first
-        return sum(1 if self.messages else len(data) for _, data, sender in self.entries[at:] if sender is not member)
+        return self._said - self.position(member.index) - member.spoken
 
     def close(self) -> None:
         """The end of the run: nobody is told of what follows from it."""
@@ -231,11 +233,13 @@ class Member(Session):
 
     Attributes:
         index: the number of the entry of the log that comes next.
+        spoken: how much of what comes next in the log it said itself.
         missed: what it was not waited for with, and what was not said yet of that.
         waited: it keeps pace, or did so far.
         since: when the piece that is under way was begun.
     """
 
+    spoken = 0
     missed = 0
     waited = True
     since = 0.0
@@ -368,21 +372,19 @@ class Member(Session):
             return self._private.popleft()[1]
         entries, first = hub.entries, hub.first
         at, end = self.index - first, len(entries)
-        while at < end and entries[at][2] is self:
+        parts: list[bytes] = []
+        size = 0
+        while at < end and size < JOINED and not (hub.messages and parts):
+            _, data, sender = entries[at]
+            if sender is self:
+                self.spoken -= 1 if hub.messages else len(data)
+            elif parts and len(data) >= JOINED:
+                break  # as it is, not copied
+            else:
+                parts.append(data)
+                size += len(data)
             at += 1
-        piece: bytes | None = None
-        if at < end:
-            piece = entries[at][1]
-            at += 1
-            if not hub.messages and len(piece) < JOINED and at < end:
-                parts, size = [piece], len(piece)
-                while at < end and size < JOINED:
-                    _, data, sender = entries[at]
-                    at += 1
-                    if sender is not self:
-                        parts.append(data)
-                        size += len(data)
-                piece = b"".join(parts) if len(parts) > 1 else piece
+        piece = b"".join(parts) if len(parts) > 1 else parts[0] if parts else None
         self.index = first + at
         if hub.full:
             hub.advanced(self)

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from sockkit.chat import MOST_LINE, NAME_RULE, Lines, Names, shown
 from sockkit.text import TerminalEscaper
 from tests.harness import TIMEOUT, Server, need, needs_linux, needs_unix, receive_all, resident, run
-from tests.peers import EVIL, MIB, Task, eventually, exactly, pour, reset, story_of
+from tests.peers import BLOCK, EVIL, MIB, Task, eventually, exactly, pour, reset, story_of
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="CANNOT: signals as POSIX has them")
 
@@ -453,6 +453,8 @@ def test_a_chat_goes_on_after_a_gap() -> None:
     with Server("--mode", "chat", "--patience", "0") as server, chatters(server, 2) as (slow, sender):
         for number in range(count):
             sender.sendall(text % number)
+            if number % 1000 == 0:
+                slow.sendall(b"what oneself says is not missed\n")
         server.wait_for(rb"(?m)^= #1 is behind, and is not waited for")
         sender.sendall(b"the end\n")
         got = until(slow, b"> the end\n").decode().splitlines()
@@ -578,6 +580,47 @@ def test_what_means_nothing_is_refused_by_name(args: list[str], option: str) -> 
     result = run("serve", *args)
     assert (result.status, result.out) == (2, b"")
     assert option in result.said and len(result.said.splitlines()) <= 2
+
+
+@pytest.mark.once
+@needs_linux
+def test_a_thousand_members_a_hundred_of_whom_never_read() -> None:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 3000:
+        pytest.skip(f"CANNOT: only {hard} descriptors are allowed")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 3000), hard))
+    with (
+        Server("--mode", "broadcast", "--patience", "5", memory=96 * MIB) as server,
+        members(server, 1000) as everybody,
+    ):
+        before = resident(server.pid)
+        sender, readers = everybody[-1], everybody[100:-1]
+
+        def hear() -> None:
+            heard = dict.fromkeys(readers, 0)
+            poll = select.poll()
+            by_number = {sock.fileno(): sock for sock in readers}
+            for number in by_number:
+                poll.register(number, select.POLLIN)
+            while by_number:
+                for number, _ in poll.poll(TIMEOUT * 1000):
+                    sock = by_number[number]
+                    chunk = sock.recv(MIB)
+                    assert chunk == (BLOCK * 2)[heard[sock] % MIB :][: len(chunk)]
+                    heard[sock] += len(chunk)
+                    if heard[sock] == MIB:
+                        poll.unregister(number)
+                        del by_number[number]
+
+        hearing = Task(hear)
+        for at in range(0, MIB, 16384):
+            sender.sendall(BLOCK[at : at + 16384])
+        hearing.get(120)
+        assert resident(server.pid) - before < 24 * MIB
+        server.stop()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 # ---- datagrams
