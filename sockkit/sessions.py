@@ -132,11 +132,13 @@ class Session:
     Attributes:
         number: counts the conversations of a run, from 1.
         failed: something was refused, cut or lost: exit status 1.
+        begun: bytes may pass. With TLS that is so once the handshake is over: before, it is no conversation yet.
         peer_gone: the peer has ended, or its connection is broken.
     """
 
     # What most sessions never change costs none of them anything.
     failed = False
+    begun = False
     closed = False
     peer_gone = False
     error: Exception | None = None
@@ -459,6 +461,7 @@ class Session:
         self._begin()
 
     def _begin(self, handshake: Handshake | None = None) -> None:
+        self.begun = True
         if self._ends is not None:
             try:
                 self.source, self.sink = self._ends(self, handshake)

@@ -284,7 +284,7 @@ class _Server:
         self.target: addresses.Target | None = None
         self.means = semantics(None, syscalls.base_type(plan.type_number()), None)
         self.hub: Hub | None = None
-        self.most = 1 if plan.mode == "pipe" else plan.max_conns
+        self.most = 1 if plan.mode == "pipe" or plan.once else plan.max_conns
         self.limits = plan.limits()
         self.door: Door | None = None
 
@@ -675,10 +675,7 @@ class _Server:
             if self.options and not self._tune(sock):
                 continue
             self._open(sock, address)
-            if self.plan.once or self.lent:
-                # One session is all that is wanted; a lent listener may block in accept where ours would not.
-                if self.plan.once:
-                    self._pause()
+            if self.lent:  # such a listener may block in accept where ours would not
                 return
 
     def _accept(self) -> tuple[socket.socket, Any]:
@@ -869,11 +866,22 @@ class _Server:
         server = self.behind.pop(session.number, None)
         if server is not None:
             syscalls.close(self.env, server)
+        self.ending += 1
+        if not session.begun and self.loop.signal is None:
+            self._on_no_session(session.number)
+            return
         if session.failed and (self.plan.once or self.plan.mode == "pipe"):
             self.failed = True
-        self.ending += 1
         if self.programs is None or not self.programs.over(session):
             self._on_end(session.input_over)
+
+    def _on_no_session(self, number: int) -> None:
+        """A TLS handshake failed: a port scanner, a browser that connects to be ready. It is not whom a single session waits for."""
+        self.ending -= 1
+        if self.plan.once or (self.plan.mode == "pipe" and not self.plan.keep):
+            text = "no session came of it: still listening"
+            self.env.observer(Note(self.env.clock(), number, Level.WARNING, text))
+        self._resume()
 
     def _on_program_end(self, program: Program) -> None:
         if program.failed and self.plan.once:
