@@ -67,8 +67,10 @@ class Listening(NamedTuple):
 
     time: float
     address: str
-    family: str
-    type: str
+    family: int
+    """Number of the address family."""
+    type: int
+    """Number of the socket type, without flags."""
     remark: str
     """Who can reach it: ``this host only; others: …``; may be empty."""
 

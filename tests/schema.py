@@ -216,8 +216,8 @@ def _event(event: type) -> Schema:
             properties["encoding"] = {"enum": ["text", "base64", None]}
         elif field != "time":
             properties[field] = _of(hint)
-    if event is events.Opened:
-        properties |= {"family": _or_null(TEXT), "type": _or_null(TEXT)}
+    if event in (events.Listening, events.Opened):
+        properties |= {"family": CONSTANT, "type": CONSTANT}
     return {
         "description": " ".join((event.__doc__ or "").partition("\n\n")[0].split()),
         "type": "object",

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sockkit import addresses, names, stdio, syscalls, systemd
+from sockkit import addresses, stdio, syscalls, systemd
 from sockkit.carriers import CAPACITY, Shared
 from sockkit.commands.endpoint import (
     AF_UNIX,
@@ -534,7 +534,7 @@ class _Server:
         remark, warning = self._reach(sock, address)
         if self.credentials is not None and self.credentials.own is not None:
             remark = f"{remark}; " * bool(remark) + f"a throw-away certificate, SHA-256 {self.credentials.own}"
-        env.observer(Listening(env.clock(), text, names.FAMILIES.label(family), names.TYPES.label(kind), remark))
+        env.observer(Listening(env.clock(), text, family, kind, remark))
         if warning:
             env.observer(Note(env.clock(), 0, Level.WARNING, warning))
         if plan.ready_fd is not None:

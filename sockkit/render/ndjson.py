@@ -19,6 +19,7 @@ from sockkit.events import (
     Interest,
     Items,
     Level,
+    Listening,
     Lost,
     Note,
     Observer,
@@ -110,7 +111,7 @@ class Lines:
         if isinstance(event, Report):
             return (document(event, indent=None),)
         fields = {key: _plain(value) for key, value in event._asdict().items() if key not in ("time", "payload")}
-        if isinstance(event, Opened):
+        if isinstance(event, (Listening, Opened)):
             fields |= _kinds(event)
         line = {
             "schema": SCHEMA,
@@ -136,12 +137,13 @@ class Lines:
         return head.encode(), b2a_base64(event.payload, newline=False), b'"}\n'
 
 
-def _kinds(event: Opened) -> dict[str, object]:
+def _kinds(event: Listening | Opened) -> dict[str, object]:
+    """Family and type by their names, or their numbers where they have none."""
     from sockkit import names
 
     return {
-        "family": None if event.family is None else names.FAMILIES.name(event.family),
-        "type": None if event.type is None else names.TYPES.name(event.type),
+        "family": None if event.family is None else names.FAMILIES.name(event.family) or event.family,
+        "type": None if event.type is None else names.TYPES.name(event.type) or event.type,
     }
 
 

@@ -792,7 +792,7 @@ def test_the_story_as_json() -> None:
         "totals",
     ]
     listening, opened, first, second, third, fourth, closed, totals = events
-    assert (listening["family"], listening["type"]) == ("AF_INET (2)", "SOCK_DGRAM (2)")
+    assert (listening["family"], listening["type"]) == ("AF_INET", "SOCK_DGRAM")
     assert (opened["session"], opened["peer"], opened["local"]) == (1, here, f"127.0.0.1:{port}")
     assert [
         (event["direction"], event["offset"], event["size"], event["message"])
