@@ -373,8 +373,8 @@ def test_a_refusal_is_seen() -> None:
 
 
 def test_what_is_not_in_the_code_is_named() -> None:
-    text = code("serve", "--max-conns", "3", "--idle-timeout", "5")
-    assert text.startswith("# Not in this code: --idle-timeout, --max-conns\n")
+    text = code("serve", "--accept-timeout", "3", "--idle-timeout", "5")
+    assert text.startswith("# Not in this code: --idle-timeout, --accept-timeout\n")
     assert "Not in this code" not in code("serve")
 
 

@@ -210,6 +210,8 @@ class ConnectPlan(EndpointPlan):
         try:
             return super().target(words, port)
         except UsageError:
+            if self.family_number() not in (None, *syscalls.INTERNET):
+                raise
             from sockkit import ports
 
             typed = ports.split(words)[1]
