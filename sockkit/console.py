@@ -12,10 +12,9 @@ import os
 import signal
 from collections import deque
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sockkit import stdio
-from sockkit.editing import Editor, Screen
 from sockkit.events import Env, Event, Lost
 from sockkit.loop import READ, WRITE, Loop, Timer, polled
 from sockkit.stdio import LocalEnd
@@ -23,17 +22,27 @@ from sockkit.stdio import LocalEnd
 with suppress(ImportError):  # Windows has none: nobody comes here (``EndpointPlan.console``)
     import termios
 
+if TYPE_CHECKING:
+    from sockkit.editing import Editor, Screen
+
 PASTE_ON, PASTE_OFF = "\x1b[?2004h", "\x1b[?2004l"
 """Bracketed paste: what is pasted is told from what is typed, so that a newline in it sends nothing."""
 CLEAR = "\x1b[H\x1b[2J"
 ROOM = 64 * 1024
 """Bytes that may wait for the terminal, or of finished lines for the peer."""
+SOON = 0.02
+"""Seconds after which the library is loaded, which takes ten times as long: what a peer says at once is shown before."""
 ESCAPE = 0.1
 """Seconds after which an ESC is the key, not the beginning of another key's sequence."""
 
 
 def find(env: Env) -> int | None:
-    """The descriptor to write to, stdout or stderr, if it is the very terminal that stdin is, and can do what is needed."""
+    """The descriptor to write to, stdout or stderr, if it is the very terminal that stdin is, and can do what is needed.
+
+    None where stdout is a pipe, too: whoever reads it may want the terminal for itself (a pager does).
+    """
+    if stdio.waited_for(env.stdout) and not os.isatty(env.stdout):
+        return None
     if os.environ.get("TERM", "dumb") in ("", "dumb") or "utf" not in _charset():
         return None
     return next((fd for fd in (env.stdout, 2) if stdio.same_terminal(env.stdin, fd)), None)
@@ -64,8 +73,9 @@ class Console:
         self._fd = fd
         self._loop: Loop | None = None
         self._before: list[Any] | None = None  # the terminal's modes; None: they are not changed now
-        self._editor = Editor()
-        self._screen = Screen(80, 24)
+        self._editor: Editor
+        self._screen: Screen
+        self._tail = ""  # of what was said before there was a screen: its last row
         self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         self._lines: deque[bytes] = deque()
         self._ended = False
@@ -77,7 +87,7 @@ class Console:
         self.sink: LocalEnd | None = None
 
     def start(self, loop: Loop) -> None:
-        """Change the terminal's modes, and begin to listen to its keys. Raises OSError."""
+        """Take the terminal over, soon. Raises OSError."""
         self._loop = loop
         self._out = stdio.open_output(self._outer._replace(stdout=self._fd))
         self._watched = os.dup(self._out.fd)  # the session has its own reasons to watch the other one
@@ -86,6 +96,21 @@ class Console:
         if self._fd == self.env.stdout:
             self.sink = self._out._replace(write=self._say, opened=None)
         self._rung = False
+        self._handler = self._on_keys
+        self._starting = loop.later(SOON, self._begin)
+
+    def _begin(self) -> None:
+        """Change the terminal's modes, and listen to its keys."""
+        loop = self._loop
+        assert loop is not None
+        try:
+            from sockkit.editing import Editor, Screen
+        except ImportError:  # of a kind that we do not know: the terminal edits
+            self._handler = self._on_lines
+            self._update()
+            return
+        self._editor = Editor()
+        self._screen = Screen(80, 24)
         for name, act in (
             ("SIGWINCH", self._resize),
             ("SIGTSTP", self._suspend),
@@ -95,26 +120,28 @@ class Console:
             number = getattr(signal, name)
             if signal.getsignal(number) is not signal.SIG_IGN:
                 loop.on_signal(number, act)
-        self._take_lines()
+        # What was typed before: whole lines, and perhaps the end of input, which the terminal knows only as long as it edits.
+        while not self._ended and len(self._lines) < ROOM and polled(self.env.stdin, READ):
+            self._on_lines(READ)
         self._resize()
-        self._enter()
+        self._screen.adopt(self._tail)
+        self._enter(self._screen.hide())
         if self._before is not None and polled(self.env.stdin, READ):
-            self._put("\r\x1b[K")  # the terminal has shown the beginning of a line: it is ours to show now
             self._on_keys(READ)
         self._update()
 
-    def _take_lines(self) -> None:
-        """What was typed before: whole lines, and perhaps the end of input, which the terminal knows only as long as it edits."""
-        while not self._ended and len(self._lines) < ROOM and polled(self.env.stdin, READ):
-            line = os.read(self.env.stdin, 4096)
-            if line:
-                self._lines.append(line)
-            else:
-                self._ended = True
+    def _on_lines(self, mask: int) -> None:
+        line = os.read(self.env.stdin, 4096)
+        if line:
+            self._lines.append(line)
+        else:
+            self._ended = True
+        if self._handler == self._on_lines:
+            self._update()
 
     # ---- the terminal's modes
 
-    def _enter(self) -> None:
+    def _enter(self, first: str = "") -> None:
         """Each key at once, and no echo; also again, after whoever had the terminal meanwhile."""
         fd = self.env.stdin
         try:
@@ -129,16 +156,16 @@ class Console:
         modes[0] &= ~termios.INLCR & ~termios.IGNCR & ~termios.ISTRIP
         modes[3] &= ~(termios.ICANON | termios.ECHO | termios.IEXTEN)
         modes[6][termios.VMIN], modes[6][termios.VTIME] = 1, 0
-        termios.tcsetattr(fd, termios.TCSADRAIN, modes)
+        termios.tcsetattr(fd, termios.TCSANOW, modes)
         self._screen.forget()
-        self._put(PASTE_ON + self._screen.show())
+        self._put(first + PASTE_ON + self._screen.show())
 
     def _restore(self) -> None:
         if self._before is None:
             return
         before, self._before = self._before, None
         try:
-            termios.tcsetattr(self.env.stdin, termios.TCSADRAIN, before)
+            termios.tcsetattr(self.env.stdin, termios.TCSANOW, before)
         except (OSError, termios.error):
             pass  # the terminal is gone
 
@@ -205,7 +232,8 @@ class Console:
             self._drain()
             if len(self._waiting) > ROOM:
                 raise BlockingIOError
-        if self._before is None:  # in the background
+        if self._before is None:  # in the background, or not yet
+            self._tail = (self._tail + bytes(data[-ROOM:]).decode("utf-8", "replace")).rpartition("\n")[2][-ROOM:]
             self._waiting += data
             self._drain()
             return len(data)
@@ -263,8 +291,7 @@ class Console:
         self._put(out + screen.show())
         self._update()
 
-    def _update(self) -> None:
-        assert self._loop is not None
+    def _ring_bell(self) -> None:
         due = bool(self._lines) or self._ended
         if due != self._rung:
             self._rung = due
@@ -272,10 +299,14 @@ class Console:
                 os.write(self._ring, b"\0")
             else:
                 os.read(self._bell, 1)
+
+    def _update(self) -> None:
+        assert self._loop is not None
+        self._ring_bell()
         if self._ended or sum(map(len, self._lines)) > ROOM:
             self._loop.forget(self.env.stdin)
         else:
-            self._loop.watch(self.env.stdin, READ, self._on_keys)
+            self._loop.watch(self.env.stdin, READ, self._handler)
 
     def _read(self, buffer: memoryview) -> int:
         """See ``syscalls.Read``: a line, or the end."""
@@ -296,6 +327,7 @@ class Console:
         loop = self._loop
         if loop is None or self.source is None:
             return
+        self._starting.cancel()
         if self._before is not None:
             self._put(self._screen.leave() + PASTE_OFF)
         self._restore()

@@ -294,6 +294,12 @@ class Screen:
             return self.hide() + self.show()
         return ""
 
+    def adopt(self, partial: str) -> None:
+        """The peer's last row, written before there was a screen: the cursor is behind it."""
+        self.say(partial)
+        self._draw([], 0)
+        self._visible = True
+
     def forget(self) -> None:
         """Somebody else has written to the terminal: nothing of ours is there any more, the cursor begins a row."""
         self._visible = False

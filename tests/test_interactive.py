@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
+from pathlib import Path
 from typing import Self
 
 import pytest
@@ -187,6 +188,32 @@ def test_the_peers_text_is_never_in_ones_own_line() -> None:
         assert person.end() == 0
 
 
+def test_a_prompt_that_was_there_before_the_editor() -> None:
+    with calling() as (person, peer):
+        peer.sendall(b"Welcome\nlogin: ")
+        person.wait(lambda: b"login: " in person.written)
+        person.wait(lambda: person.edits and person.place == ("login:", 7))
+        person.type("me")
+        person.sees("Welcome", "login: me", cursor=9)
+        peer.sendall(b"\nTimeout\n")
+        person.sees("Welcome", "login:", "Timeout", "me", cursor=2)
+        person.type("\r\x04")
+        assert receive_all(peer) == b"me\n"
+        peer.close()
+        assert person.end() == 0
+
+
+def test_a_library_that_is_another_one(tmp_path: Path) -> None:
+    (tmp_path / "prompt_toolkit.py").write_text("")
+    with calling(env={"PYTHONPATH": f"{tmp_path}:{os.getcwd()}"}) as (person, peer):
+        peer.sendall(b"hello\n")
+        person.sees("hello")
+        person.type("halfx\x7f\n\x04")
+        assert receive_all(peer) == b"half\n"
+        peer.close()
+        assert person.end() == 0 and not person.edits
+
+
 def test_the_story_is_never_in_ones_own_line() -> None:
     with calling("-v", quiet=False) as (person, peer):
         person.wait(lambda: person.edits)
@@ -314,7 +341,7 @@ def test_a_server_at_a_terminal() -> None:
         assert person.end() == 0
 
 
-def test_stdout_elsewhere(tmp_path: object) -> None:
+def test_stdout_elsewhere(tmp_path: Path) -> None:
     path = f"{tmp_path}/out"
     with calling(quiet=False, stdout=path) as (person, peer):
         person.wait(lambda: person.edits)
