@@ -335,6 +335,8 @@ def _format_inet(address: object) -> str:
 def _format_inet6(address: object) -> str:
     host, port = _host_and_port(address)
     scope = address[3] if isinstance(address, tuple) and len(address) > 3 else 0
+    if INTERFACES:  # Python's own are those of our namespace
+        host = host.partition("%")[0]
     if isinstance(scope, int) and scope and "%" not in host:
         host = f"{host}%{_interface(scope)}"
     return f"[{escape(host)}]:{port}"
@@ -369,12 +371,24 @@ def packed(family: int, address: object) -> bytes | None:
     return ip[12:] if ip is not None and ip[:12] == bytes(10) + b"\xff\xff" else ip
 
 
+INTERFACES: dict[int, str] = {}
+"""Names of interfaces by their numbers, where our sockets are in another network namespace. Empty: the system is asked."""
+
+
+def is_link_local(host: object) -> bool:
+    """Whether an IPv6 address needs an interface."""
+    ip = _pton(INET6, host.partition("%")[0]) if isinstance(host, str) and hasattr(socket, "AF_INET6") else None
+    return ip is not None and _is_link_local(ip)
+
+
 def _is_link_local(ip: bytes) -> bool:
     """Whether the scope id matters: fe80::/10, and multicast within a link or an interface."""
     return len(ip) == 16 and (ip[0] == 0xFE and ip[1] & 0xC0 == 0x80 or ip[0] == 0xFF and ip[1] & 0x0F in (1, 2))
 
 
 def _interface(index: int) -> str:
+    if INTERFACES:
+        return INTERFACES.get(index, str(index))
     try:
         return socket.if_indextoname(index)
     except (OSError, OverflowError, AttributeError):

@@ -6,16 +6,15 @@ Elsewhere: psutil. Nothing is read from a socket and nothing is changed on one.
 
 from __future__ import annotations
 
-import errno
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
-from sockkit import libc, names, procfs, sockdiag, syscalls
-from sockkit.errors import SystemRefusal, UsageError
+from sockkit import names, procfs, sockdiag, syscalls
+from sockkit.errors import UsageError
 from sockkit.events import Env
 from sockkit.procfs import Holder, Holders
 from sockkit.sockdiag import CLOSE, Dump, HostSocket, Wanted
@@ -343,43 +342,6 @@ def _unseen(found: list[HostSocket], held: Holders, used: int | None) -> Unseen:
             "look from the PID namespace of whoever has them, if they are not on their way in an SCM_RIGHTS message"
         )
     return Unseen(held.hidden, unowned, hidden, remedy)
-
-
-@contextmanager
-def in_network(where: str | None) -> Iterator[None]:
-    """Run in another network namespace: a name as ``ip netns`` has it, a path, or a PID.
-
-    Raises:
-        UsageError: there is no such namespace. SystemRefusal: we may not enter it.
-    """
-    if where is None:
-        yield
-        return
-    path = where if "/" in where else f"/proc/{where}/ns/net" if where.isdecimal() else f"/run/netns/{where}"
-    operation = f"enter the network namespace {quoted(where)}"
-    try:
-        target = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ENOTDIR):
-            raise UsageError(
-                f"there is no network namespace {quoted(where)}: a name of `ip netns`, a path or a PID",
-                option="--netns",
-            ) from error
-        raise SystemRefusal(operation, error, hint="it takes the rights of root: sudo sockkit …") from error
-    try:
-        try:
-            libc.setns(target, libc.CLONE_NEWNET)
-        except OSError as error:
-            hint = "it takes CAP_SYS_ADMIN: sudo sockkit …" if error.errno == errno.EPERM else None
-            raise SystemRefusal(operation, error, hint=hint) from error
-        try:
-            yield
-        finally:
-            libc.setns(home, libc.CLONE_NEWNET)
-    finally:
-        os.close(target)
-        os.close(home)
 
 
 # ---- elsewhere

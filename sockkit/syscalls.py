@@ -639,6 +639,18 @@ def membership(env: Env, sock: socket.socket, group: bytes, interface: int, *, j
     observed(env, "setsockopt", fd, lambda: (fd, level, name, value), lambda: sock.setsockopt(*numbers, value))
 
 
+def multicast_interface(env: Env, sock: socket.socket, index: int) -> None:
+    """IP_MULTICAST_IF with struct ip_mreqn, ip(7); IPV6_MULTICAST_IF, ipv6(7): the interface that multicast leaves by."""
+    fd = sock.fileno()
+    value: int | bytes
+    if sock.family == socket.AF_INET:
+        level, name, value = "IPPROTO_IP", "IP_MULTICAST_IF", struct.pack("=4s4si", bytes(4), bytes(4), index)
+    else:
+        level, name, value = "IPPROTO_IPV6", "IPV6_MULTICAST_IF", index
+    numbers = getattr(socket, level), getattr(socket, name)
+    observed(env, "setsockopt", fd, lambda: (fd, level, name, index), lambda: sock.setsockopt(*numbers, value))
+
+
 def linger(env: Env, sock: socket.socket, seconds: int) -> None:
     """SO_LINGER (socket(7)); with 0 seconds close(2) resets a TCP connection instead of ending it."""
     fd = sock.fileno()

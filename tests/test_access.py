@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import ipaddress
+import json
+import os
 import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sockkit.access import MOST_UID, Matches, Name, Network, Rule, Rules, Users, parse, words
+from sockkit.commands import serve
 from sockkit.errors import UsageError
+from sockkit.events import Env, Event, Interest
+from tests.harness import TIMEOUT, Process, Server, needs_ipv6, needs_linux, needs_root, needs_unix, receive_all, run
 
 NOBODY = 65534
 
@@ -143,3 +156,442 @@ def test_denial_wins_and_an_allowance_excludes_all_others() -> None:
     assert rules.refusal(bytes((11, 0, 0, 1))) == "no --allow for it"
     assert rules.refusal(bytes(15) + b"\1") == "no --allow for it"
     assert rules.refusal(None) == "who it was is not known any more"
+
+
+# ---- servers
+
+
+def refused(server: Server, host: str = "127.0.0.1") -> socket.socket:
+    """A connection that is made, then reset, before anything is sent or received."""
+    sock = socket.create_connection((host, server.port), timeout=TIMEOUT)
+    try:
+        assert sock.recv(1) == b"", "a reset"
+    except ConnectionResetError:
+        return sock
+    sock.close()
+    raise AssertionError("it was closed, not reset")
+
+
+def echoes(sock: socket.socket, data: bytes = b"hello") -> bool:
+    sock.sendall(data)
+    got = b""
+    while len(got) < len(data):
+        got += sock.recv(100)
+    return got == data
+
+
+def test_a_denied_peer_is_reset_and_said_and_the_others_are_served() -> None:
+    with Server("--deny", "127.0.0.2,127.0.0.4-7") as server:
+        with server.connect() as good:
+            assert echoes(good)
+            for host in ("127.0.0.2", "127.0.0.5"):
+                with socket.socket() as bad:
+                    bad.settimeout(TIMEOUT)
+                    bad.bind((host, 0))
+                    bad.connect(("127.0.0.1", server.port))
+                    with pytest.raises(ConnectionResetError):
+                        bad.recv(1)
+                    name = re.escape(f"{host}:{bad.getsockname()[1]}".encode())
+                    server.wait_for(rb"x " + name + rb" denied \(reset\): --deny 127\.0\.0\.[2457-]+\n")
+            assert echoes(good)
+        result = server.stop()
+    assert re.search(r"total: 1 session, .*; 2 denied\n", result.said)
+    assert "#2" not in result.said
+
+
+def test_an_allowance_keeps_all_others_out(tmp_path: Path) -> None:
+    friends = tmp_path / "friends"
+    friends.write_text("# who may come\n\n127.0.0.1 ::1  # ourselves\n")
+    with Server("--allowfile", str(friends), "--allow", "192.0.2.0/24") as server:
+        with server.connect() as good:
+            assert echoes(good)
+        with socket.socket() as bad:
+            bad.settimeout(TIMEOUT)
+            bad.bind(("127.0.0.3", 0))
+            bad.connect(("127.0.0.1", server.port))
+            with pytest.raises(ConnectionResetError):
+                bad.recv(1)
+        server.wait_for(rb"denied \(reset\): no --allow for it\n")
+        server.stop()
+
+
+def test_a_rule_of_a_file_is_told_with_its_line(tmp_path: Path) -> None:
+    blocked = tmp_path / "blocked"
+    blocked.write_text("# spammers\n192.0.2.0/24\n\n127.0.0.0/8\n")
+    with Server("--denyfile", str(blocked)) as server:
+        refused(server).close()
+        server.wait_for(re.escape(f"denied (reset): --deny-file 127.0.0.0/8 ({blocked}:4)\n".encode()))
+        server.stop()
+
+
+@needs_ipv6
+def test_ipv4_peers_of_a_dual_stack_listener_meet_ipv4_rules() -> None:
+    with Server("--deny", "127.0.0.0/8", "::") as server:
+        with socket.create_connection(("::1", server.port), timeout=TIMEOUT) as good:
+            assert echoes(good)
+        refused(server).close()
+        server.wait_for(rb"x \[::ffff:127\.0\.0\.1\]:\d+ denied \(reset\): --deny 127\.0\.0\.0/8\n")
+        server.stop()
+    with Server("--deny", "::/0", "::") as server:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=TIMEOUT) as good:
+            assert echoes(good)
+        refused(server, "::1").close()
+        server.stop()
+
+
+def test_names_are_asked_for_once_at_the_start() -> None:
+    with Server("-v", "--allow", "localhost") as server:
+        said = bytes(server.err)
+        assert re.search(rb"= +\S+ --allow localhost: [^\n]*127\.0\.0\.1[^\n]*\(asked once, now\)\n", said)
+        with server.connect() as good:
+            assert echoes(good)
+        server.stop(busy=True)
+
+
+def test_the_first_session_is_not_one_that_was_denied() -> None:
+    with Server("--once", "--deny", "127.0.0.2") as server:
+        with socket.socket() as bad:
+            bad.settimeout(TIMEOUT)
+            bad.bind(("127.0.0.2", 0))
+            bad.connect(("127.0.0.1", server.port))
+            with pytest.raises(ConnectionResetError):
+                bad.recv(1)
+        with server.connect() as good:
+            assert echoes(good)
+        result = server.finish()
+    assert result.status == 0
+    assert re.search(r"total: 1 session, received 5 bytes, sent 5 bytes .*; 1 denied\n", result.said)
+
+
+def test_stdin_is_not_for_who_is_denied() -> None:
+    with Server("--mode", "pipe", "--deny", "127.0.0.2") as server:
+        server.feed(b"for the one who may")
+        with socket.socket() as bad:
+            bad.settimeout(TIMEOUT)
+            bad.bind(("127.0.0.2", 0))
+            bad.connect(("127.0.0.1", server.port))
+            with pytest.raises(ConnectionResetError):
+                bad.recv(100)
+        with server.connect() as good:
+            assert receive_all(good) == b"for the one who may"
+            good.sendall(b"thanks")
+        result = server.finish()
+    assert (result.status, result.out) == (0, b"thanks")
+
+
+def test_nobody_is_dialed_for_who_is_denied() -> None:
+    with Server() as behind, Server("--mode", "relay", "--to", behind.address, "--deny", "127.0.0.2") as server:
+        with socket.socket() as bad:
+            bad.settimeout(TIMEOUT)
+            bad.bind(("127.0.0.2", 0))
+            bad.connect(("127.0.0.1", server.port))
+            with pytest.raises(ConnectionResetError):
+                bad.recv(1)
+        with server.connect() as good:
+            assert echoes(good)
+        server.wait_for(rb"x #1 .* closed")
+        behind.wait_for(rb"x #1 .* closed")
+        assert "1 denied" in server.stop().said
+        assert "total: 1 session" in behind.stop().said
+
+
+def test_no_handshake_with_who_is_denied() -> None:
+    with Server("--tls", "--deny", "127.0.0.0/8") as server:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=TIMEOUT) as bad:
+            with pytest.raises(ConnectionResetError):
+                bad.recv(1)
+        assert "handshake" not in server.stop().said
+
+
+def test_a_listener_that_was_lent_has_a_door_too() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        fd = listening.fileno()
+        with Server(
+            "--fileno", str(fd), "--deny", "127.0.0.0/8", "--accept-timeout", "20", free_port=False, pass_fds=[fd]
+        ) as server:
+            refused(server).close()
+            refused(server).close()
+            assert "2 denied" in server.stop().said
+
+
+def test_a_flood_is_counted_not_told_one_by_one(tmp_path: Path) -> None:
+    recording = tmp_path / "story.ndjson"
+    with Server("--deny", "127.0.0.0/8", "-o", str(recording)) as server:
+        for _ in range(60):
+            refused(server).close()
+        result = server.stop()
+    assert re.search(r"x and \d+ more, not shown one by one, denied \(reset\): --deny 127\.0\.0\.0/8\n", result.said)
+    events = [json.loads(line) for line in recording.read_text().splitlines()]
+    denied = [event for event in events if event["event"] == "denied"]
+    assert sum(event["number"] for event in denied) == 60, "each is in one of the counts"
+    assert len(denied) < 40
+    assert denied[0]["why"] == "--deny 127.0.0.0/8" and denied[0]["how"] == "reset"
+    assert denied[0]["peer"].startswith("127.0.0.1:")
+    assert events[-1]["denied"] == 60
+
+
+def test_connections_of_one_peer_are_limited() -> None:
+    with Server("--max-conns-per-peer", "2") as server:
+        with server.connect() as first, server.connect() as second:
+            assert echoes(first) and echoes(second)
+            refused(server).close()
+            server.wait_for(rb"denied \(reset\): --max-conns-per-peer 2: it has 2\n")
+            with socket.socket() as other:
+                other.settimeout(TIMEOUT)
+                other.bind(("127.0.0.2", 0))
+                other.connect(("127.0.0.1", server.port))
+                assert echoes(other)
+            server.wait_for(rb"x #3 .* closed")
+            first.close()
+            server.wait_for(rb"x #1 .* closed")
+            with server.connect() as third:
+                assert echoes(third)
+            server.wait_for(rb"x #4 .* closed")
+        server.stop()
+
+
+def test_who_waits_for_room_is_not_counted_yet() -> None:
+    with Server("--max-conns", "1", "--max-conns-per-peer", "1") as server:
+        with server.connect() as first:
+            assert echoes(first)
+            waiting = server.connect()
+            waiting.sendall(b"later")
+        with waiting:
+            assert waiting.recv(5) == b"later", "deferred, not refused"
+        server.wait_for(rb"x #2 .* closed")
+        assert "denied" not in server.stop().said
+
+
+def test_datagrams_of_who_is_denied_are_dropped() -> None:
+    with Server("-u", "--deny", "127.0.0.2", "--once") as server:
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bad,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as good,
+        ):
+            for sock, host in ((bad, "127.0.0.2"), (good, "127.0.0.1")):
+                sock.settimeout(TIMEOUT)
+                sock.bind((host, 0))
+                sock.connect(("127.0.0.1", server.port))
+            bad.send(b"let me in")
+            server.wait_for(rb"x 127\.0\.0\.2:\d+ denied \(dropped\): --deny 127\.0\.0\.2\n")
+            good.send(b"hello")
+            assert good.recv(100) == b"hello"
+            bad.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                bad.recv(100)
+        result = server.finish()
+    assert result.status == 0
+    assert re.search(r"total: 1 session, received 5 bytes, sent 5 bytes .*; 1 denied\n", result.said)
+
+
+@needs_unix
+@needs_linux
+def test_unix_peers_are_known_by_their_user(tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    me = os.getuid()
+    with Server("-U", path, "--allow", f"uid:{me}", "--max-conns-per-peer", "1", free_port=False) as server:
+        with socket.socket(socket.AF_UNIX) as sock, socket.socket(socket.AF_UNIX) as second:
+            sock.connect(path)
+            assert echoes(sock)
+            second.connect(path)
+            assert second.recv(1) == b""
+            server.wait_for(
+                rf"x uid {me} \(pid {os.getpid()}\) denied \(closed\): --max-conns-per-peer 1: it has 1\n".encode()
+            )
+        server.stop()
+    with Server("-U", path, "--deny", f"uid:{me}", free_port=False) as server:
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(path)
+            assert sock.recv(1) == b""
+        server.wait_for(rf"denied \(closed\): --deny uid:{me}\n".encode())
+        server.stop()
+
+
+@needs_unix
+@needs_root
+def test_another_user_is_told_from_us() -> None:
+    name = f"\0sockkit-{os.getpid()}"
+    code = (
+        f"import os, socket; os.setuid({NOBODY}); s = socket.socket(socket.AF_UNIX);"
+        f" s.connect({name!r}); print(s.recv(1))"
+    )
+    with Server("-U", f"@{name[1:]}", "--allow", "user:root", free_port=False) as server:
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=TIMEOUT, check=False)
+        assert done.stdout == b"b''\n", done.stderr
+        server.wait_for(rf"x uid {NOBODY} \(pid \d+\) denied \(closed\): no --allow for it\n".encode())
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(name)
+            assert echoes(sock)
+        server.stop()
+
+
+# ---- how long
+
+
+def test_nobody_came() -> None:
+    begun = time.monotonic()
+    result = run("serve", "--port", "0", "--accept-timeout", "0.3", stdin=None)
+    assert 0.3 <= time.monotonic() - begun < 5
+    assert result.status == 1
+    assert re.search(r"sockkit: wait for a client on 127\.0\.0\.1:\d+: timed out after 0\.3 s \[ETIMEDOUT", result.said)
+
+
+def test_who_is_denied_did_not_come() -> None:
+    with Server("--accept-timeout", "0.5", "--deny", "127.0.0.1") as server:
+        refused(server).close()
+        assert server.finish().status == 1
+
+
+def test_nobody_else_came() -> None:
+    with Server(
+        "--accept-timeout", "0.5", "--mode", "pipe", "-k", "--after-end", "0.1", stdin=subprocess.PIPE
+    ) as server:
+        for word in (b"one ", b"two"):
+            with server.connect() as sock:
+                sock.sendall(word)
+            server.wait_for(word, stream="out")
+        result = server.finish()
+    assert (result.status, result.out) == (0, b"one two"), "what is served by then is in order"
+
+
+def test_as_long_as_somebody_is_there_nobody_else_need_come() -> None:
+    with Server("--accept-timeout", "0.2") as server:
+        with server.connect() as sock:
+            assert echoes(sock)
+            assert not select.select([sock], [], [], 0.6)[0], "it waits for nobody while a session is open"
+            assert echoes(sock)
+        assert server.finish().status == 0
+
+
+def test_datagrams_nobody_was_heard_from() -> None:
+    result = run("serve", "-u", "--port", "0", "--accept-timeout", "0.2", stdin=None)
+    assert result.status == 1 and "timed out after 0.2 s" in result.said
+
+
+def test_a_server_for_a_while() -> None:
+    with Server("-v", "--duration", "0.5") as server:
+        with server.connect() as sock:
+            assert echoes(sock)
+            assert sock.recv(1) == b""
+        result = server.finish()
+    assert result.status == 0
+    assert "the 0.5 s of --duration are over: 1 session still open" in result.said
+    assert "total: 1 session, received 5 bytes, sent 5 bytes" in result.said
+
+
+def test_a_conversation_for_a_while() -> None:
+    """What had come by then is handed over, our end is passed on, and the status is 0."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(TIMEOUT)
+        with Process("connect", "-v", "--duration", "0.5", "127.0.0.1", str(listening.getsockname()[1])) as process:
+            process.send(b"question")
+            sock, _ = listening.accept()
+            with sock:
+                sock.settimeout(TIMEOUT)
+                sock.sendall(b"answer")
+                assert receive_all(sock) == b"question", "then a FIN, not a reset"
+                result = process.finish()
+    assert (result.status, result.out) == (0, b"answer")
+    assert "the 0.5 s of --duration are over" in result.said
+
+
+def test_a_peer_that_takes_nothing_does_not_make_it_longer() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(TIMEOUT)
+        port = str(listening.getsockname()[1])
+        with Process("connect", "--duration", "0.3", "--after-end", "0.2", "127.0.0.1", port) as process:
+            sock, _ = listening.accept()
+            with sock:
+                process.feed(bytes(20_000_000))
+                result = process.finish()
+    assert result.status == 1
+    assert re.search(
+        r"lost [^\n]*: (the peer had not taken them at the end|not handed over before the end)", result.said
+    )
+
+
+def test_the_time_counts_across_connections() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(TIMEOUT)
+        port = str(listening.getsockname()[1])
+        options = ("--duration", "0.5", "--reconnect", "--retry-delay", "0.1")
+        with Process("connect", *options, "127.0.0.1", port, stdin=subprocess.PIPE) as process:
+            for _ in range(2):
+                listening.accept()[0].close()
+            listening.close()
+            assert process.finish().status == 0
+
+
+# ---- bad input
+
+
+UNIX = {"unix": True, "address": ("/tmp/x",)}
+
+
+@pytest.mark.parametrize(
+    ("given", "option", "told"),
+    [
+        ({"deny": ("",)}, "--deny", "'' is not a host, a network"),
+        ({"allow": ("uid:0",)}, "--allow", "'uid:0': only over a Unix socket (-U) is the peer's user known"),
+        ({**UNIX, "deny": ("10.0.0.0/8",)}, "--deny", "'10.0.0.0/8': peers of a Unix socket have no address"),
+        ({**UNIX, "deny": ("somebody",)}, "--deny", "'somebody': peers of a Unix socket have no address"),
+        ({**UNIX, "udp": True, "allow": ("uid:0",)}, "--allow", "a Unix datagram does not say whose it is"),
+        (
+            {"family": "VSOCK", "address": ("1:9",), "allow": ("::1",)},
+            "--allow",
+            "it knows peers of IPv4, IPv6 and Unix",
+        ),
+        ({"allow_files": ("/no/such/file",)}, "--allow-file", "'/no/such/file' cannot be read: No such file"),
+        ({"deny_files": ("/",)}, "--deny-file", "'/' cannot be read: Is a directory"),
+        ({"allow_files": ("/dev/null",)}, "--allow-file", "'/dev/null' has no rule: it would let nobody in"),
+        (
+            {"allow": ("10.1.0.0/16",), "deny": ("10.0.0.0/8",)},
+            "--allow",
+            "--deny 10.0.0.0/8 refuses all of 10.1.0.0/16: leave one of the two out",
+        ),
+        ({"max_per_peer": 2, "udp": True}, "--max-conns-per-peer", "datagrams have no connections to count"),
+        ({"max_per_peer": 2, "mode": "pipe"}, "--max-conns-per-peer", "--mode pipe serves one client"),
+        ({"accept_timeout": 0.0}, "--accept-timeout", "a timeout of 0 seconds"),
+        ({"duration": 0.0}, "--duration", "0 seconds end everything"),
+        ({"deny": ("10.0.0.1",), "code": True}, "--code", "it is not known to --code"),
+    ],
+)
+@needs_linux
+def test_bad_input(given: dict[str, Any], option: str, told: str) -> None:
+    seen: list[Event] = []
+    with pytest.raises(UsageError, match=re.escape(told)) as caught:
+        serve.run(serve.ServePlan(**given), Env(0, 1, seen.append, Interest.STATE, time.monotonic))
+    assert caught.value.option == option and not seen
+
+
+def test_bad_input_is_one_line() -> None:
+    result = run("serve", "--allow", "10.0.0.1/8", stdin=None)
+    assert (result.status, result.out) == (2, b"")
+    assert result.said == (
+        "sockkit: --allow: '10.0.0.1/8' has bits set behind its first 8: 10.0.0.0/8 is the network, 10.0.0.1 the host\n"
+    )
+
+
+def test_the_line_of_a_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "rules"
+    path.write_text("# good\n192.0.2.1\n192.0.2.1/8\n")
+    result = run("serve", "--denyfile", str(path), stdin=None)
+    assert result.status == 2
+    assert f"--deny-file: {path}:3: '192.0.2.1/8' has bits set" in result.said
+
+
+def test_a_name_that_nobody_knows_lets_no_server_begin() -> None:
+    result = run("serve", "-n", "--port", "0", "--deny", "no-such-name.invalid", stdin=None)
+    assert result.status == 1
+    assert "look up no-such-name.invalid, which a rule names: " in result.said and "EAI_" in result.said
+    assert "listening" not in result.said
+
+
+def test_an_allowance_that_can_fit_nobody_is_warned_of() -> None:
+    with Server("--allow", "2001:db8::/32") as server:
+        assert b"warning: nobody can come: no --allow is for IPv4 peers" in bytes(server.err)
+        server.stop(signal.SIGINT)
+
+
+def test_duration_is_for_conversations() -> None:
+    assert "leave --duration out" in run("connect", "-z", "--duration", "1", "127.0.0.1", "1", stdin=None).said

@@ -42,7 +42,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ),
     ("matrix",),
     ("compare",),
-    ("libc", "syscalls"),
+    ("libc", "netns", "syscalls"),
     ("processes", "resolve", "sockdiag", "stdio", "sweep", "systemd"),
     ("procfs",),
     ("machine",),
@@ -50,6 +50,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("carriers", "console", "nvt", "pace", "rights"),
     ("sessions",),
     ("calculation", "datagrams", "dial", "door", "hub", "programs", "replay", "scanning", "tunnel"),
+    ("commands.place",),
     (
         "commands",
         "commands.again",

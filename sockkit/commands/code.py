@@ -392,9 +392,14 @@ CONVERSATION = (
 )
 
 
+def _conversation(plan: EndpointPlan) -> tuple[str, ...]:
+    """An interface is SO_BINDTODEVICE; for multicast, and link-local addresses, it is more."""
+    return (*CONVERSATION, "interface") if plan.interface is not None and not plan.udp else CONVERSATION
+
+
 def connect(plan: ConnectPlan) -> str:
     """Connect, then carry stdin to the socket and the socket to stdout."""
-    known = (*CONVERSATION, "source", "source_port", "connect_timeout", "wait", "zero", "oob")
+    known = (*_conversation(plan), "source", "source_port", "connect_timeout", "wait", "zero", "oob")
     timeout = plan.connect_timeout if plan.connect_timeout is not None else plan.wait
     timeout = 10.0 if timeout is None else timeout
     imports = ["socket"]
@@ -462,7 +467,7 @@ def _connecting(plan: ConnectPlan, target: addresses.Target, timeout: float) -> 
 
 def scan(plan: ConnectPlan, target: addresses.Target, asked: Sequence[int], timeout: float) -> str:
     """Ask one port after the other."""
-    known = (*CONVERSATION, "source", "source_port", "connect_timeout", "wait", "zero")
+    known = (*_conversation(plan), "source", "source_port", "connect_timeout", "wait", "zero")
     spec = _whole(plan, target)
     numbers = _axis(asked)
     if isinstance(target.address, tuple):
@@ -515,7 +520,7 @@ def _source(plan: ConnectPlan, target: addresses.Target) -> Any:
 
 def serve(plan: ServePlan) -> str:
     """Listen; echo, discard, or carry to and from stdin and stdout."""
-    known = [*CONVERSATION, "port", "mode", "once", "backlog", "socket_mode"]
+    known = [*_conversation(plan), "port", "mode", "once", "backlog", "socket_mode"]
     target = None if plan.fileno is not None else plan.target(plan.address, plan.port)
     spec = plan.socket_spec() if target is None else _whole(plan, target)
     stream = semantics(spec.family, syscalls.base_type(spec.type), spec.proto).connections

@@ -339,11 +339,11 @@ def parse_source(plan: ConnectPlan, target: addresses.Target) -> Source:
         return Source(None, plan.source_port)
     if internet and plan.source_port is None:
         try:
-            found = addresses.parse_target([plan.source], family=target.family, argument="-s")
+            found = plan.parse([plan.source], family=target.family, argument="-s")
         except UsageError:  # without a port, as is usual: any
-            found = addresses.parse_target([plan.source], family=target.family, port=0, argument="-s")
+            found = plan.parse([plan.source], family=target.family, port=0, argument="-s")
     else:
-        found = addresses.parse_target([plan.source], family=target.family, port=plan.source_port, argument="-s")
+        found = plan.parse([plan.source], family=target.family, port=plan.source_port, argument="-s")
     if found.address is None:
         raise UsageError(f"{plan.source!a} is a name: a source is a number, such as 127.0.0.1", option="-s")
     return Source(found, plan.source_port)
@@ -567,7 +567,7 @@ class _Call:
 
     def _make(self, resolved: Resolved) -> socket.socket:
         env = self.env
-        sock = syscalls.make(env, self._spec(resolved.family))
+        sock = self.plan.make(env, self._spec(resolved.family))
         try:
             syscalls.not_blocking(env, sock)
             apply_settings(env, sock, self.options, "BEFORE_BIND")
@@ -577,7 +577,7 @@ class _Call:
             if local is not None:
                 self._bind(sock, local)
             apply_settings(env, sock, self.options, "BEFORE_CONNECT", "ANY")
-            membership(env, sock, self.plan.join, join=True)
+            membership(env, sock, self.plan, join=True)
         except BaseException:
             syscalls.close(env, sock)
             raise

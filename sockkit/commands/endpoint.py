@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from sockkit import names, stdio, syscalls
 from sockkit.addresses import Target, format_address, parse_target
@@ -53,10 +53,10 @@ def _text(text: str) -> bytes:
 
 
 class Group(NamedTuple):
-    """A multicast group to be in: a packed address, and an interface by its number (0: the kernel chooses)."""
+    """A multicast group to be in: a packed address, and the name of an interface (empty: ``--interface``, or the kernel chooses)."""
 
     address: bytes
-    interface: int
+    interface: str
     text: str
 
 
@@ -69,10 +69,9 @@ def multicast(text: str) -> Group:
         except (OSError, ValueError):
             continue
         if (len(address) == 4 and 224 <= address[0] <= 239) or (len(address) == 16 and address[0] == 0xFF):
-            try:
-                return Group(address, socket.if_nametoindex(name) if percent else 0, text)
-            except OSError as error:
-                raise UsageError(f"{text!a}: there is no interface {name!a} here") from error
+            if percent and not name:
+                raise UsageError(f"{text!a}: the interface is missing behind the %")
+            return Group(address, name, text)
     raise UsageError(f"{text!a} is no multicast group: 224.0.0.0 to 239.255.255.255, or ff00::/8")
 
 
@@ -95,6 +94,18 @@ class EndpointPlan(Plan):
     udp: bool = option("-u", "--udp", group="socket", help="datagrams: UDP, or with -U Unix datagrams")
     unix: bool = option("-U", "--unix", group="socket", help="Unix socket: the address is a path or @NAME")
     numeric: bool = option("-n", "--numeric", group="socket", help="ask no name server: addresses are numbers")
+    interface: str | None = option(
+        "--interface",
+        kind=Kind("NAME"),
+        group="socket",
+        help="keep to this network interface (SO_BINDTODEVICE); link-local addresses and multicast are meant on it too",
+    )
+    netns: str | None = option(
+        "--netns",
+        kind=Kind("NAME"),
+        group="socket",
+        help="make the socket in a network namespace: its name, a path or a PID",
+    )
     join: tuple[Group, ...] = option(
         "--join",
         kind=Kind("GROUP[%IFACE]", multicast),
@@ -301,6 +312,11 @@ class EndpointPlan(Plan):
             UsageError: an option that means nothing for such a socket, or contradicts another.
         """
         self._check_program(means)
+        if self.netns is not None or self.interface is not None:
+            from sockkit.commands import place
+
+            place.check(self, family)
+        self.groups()
         self._check_messages(means)
         self._check_tls(means)
         self._check_rights(means, family)
@@ -442,11 +458,40 @@ class EndpointPlan(Plan):
         """
         family = self.family_number()
         try:
-            return parse_target(words, family=family, port=port)
+            return self.parse(words, family=family, port=port)
         except UsageError:
             if port is not None or not words or family not in (None, *syscalls.INTERNET) or not self.portless():
                 raise
-            return parse_target(words, family=family, port=0)
+            return self.parse(words, family=family, port=0)
+
+    def parse(self, words: Sequence[str], **about: Any) -> Target:
+        """``addresses.parse_target``, as the words are meant in the network namespace and on the interface that were asked for."""
+        if self.netns is None and self.interface is None:
+            return parse_target(words, **about)
+        from sockkit.commands import place
+
+        return place.parse(self, words, **about)
+
+    def make(self, env: Env, spec: SocketSpec) -> socket.socket:
+        """A new socket, in the network namespace that was asked for.
+
+        Raises:
+            as ``syscalls.make``; UsageError, SystemRefusal: that namespace cannot be entered.
+        """
+        if self.netns is None:
+            return syscalls.make(env, spec)
+        from sockkit.commands import place
+
+        return place.make(self, env, spec)
+
+    def groups(self) -> list[tuple[Group, int]]:
+        """``--join``: each group with the number of its interface; 0: the kernel chooses. Raises UsageError for one that is not there."""
+        if not self.join:
+            return []
+        from sockkit.commands import place
+
+        names = [(group, group.interface or self.interface) for group in self.join]
+        return [(group, place.interface(self, name, "--join") if name else 0) for group, name in names]
 
     def check_fileno(self, env: Env, *, stdio: bool, others: Sequence[tuple[bool, str]] = ()) -> None:
         """Refuse what means nothing for a socket that is lent.
@@ -459,7 +504,8 @@ class EndpointPlan(Plan):
             UsageError: one of those, or a socket that is our stdin or stdout.
         """
         own = ((self.ipv4, "-4"), (self.ipv6, "-6"), (self.unix, "-U"), (self.udp, "-u"))
-        for given, flag in (*own, *others):
+        place = ((self.netns is not None, "--netns"), (self.interface is not None, "--interface"))
+        for given, flag in (*own, *place, *others):
             if given:
                 raise UsageError(f"{flag} is for a socket that is made, --fileno adopts one: give one", option=flag)
         if stdio and self.socket_spec().fileno in (env.stdin, env.stdout):
@@ -650,15 +696,16 @@ class EndpointPlan(Plan):
 
     def parsed_settings(self) -> list[Setting]:
         """``--set``, parsed. Raises UsageError."""
-        if not self.settings:
+        texts = self.settings if self.interface is None else (*self.settings, f"SO_BINDTODEVICE={self.interface}")
+        if not texts:
             return []
         from sockkit.commands import options
 
         if self.fileno is not None:
-            return options.parse(self.settings)
+            return options.parse(texts)
         family = self.family_number()
         proto = names.protocols(family or 2).parse(self.proto, option="--proto") if self.proto is not None else None
-        return options.parse(self.settings, options.meant(family, self.type_number(), proto))
+        return options.parse(texts, options.meant(family, self.type_number(), proto))
 
 
 OOB = Kind("DATA", _oob)
@@ -666,18 +713,22 @@ PORTLESS = frozenset((1, 58, 115))
 """IPPROTO_ICMP, IPPROTO_ICMPV6 and IPPROTO_L2TP: their datagrams go to a host (icmp(7), RFC 3931)."""
 
 
-def membership(env: Env, sock: socket.socket, groups: Sequence[Group], *, join: bool) -> None:
-    """Join multicast groups, or leave them, and say so.
+def membership(env: Env, sock: socket.socket, plan: EndpointPlan, *, join: bool) -> None:
+    """Join multicast groups, or leave them, and say so; join: multicast leaves by ``--interface``.
 
     Raises:
         UsageError: a group of the other family. SystemRefusal: the kernel's refusal.
     """
-    for group in groups:
+    if join and plan.interface is not None and not syscalls.means(env, sock).connections:
+        from sockkit.commands import place
+
+        place.egress(plan, env, sock)
+    for group, interface in plan.groups():
         if (len(group.address) == 4) != (sock.family == socket.AF_INET):
             raise UsageError(f"{group.text} is no group of {names.FAMILIES.label(sock.family)}", option="--join")
         verb = "join" if join else "leave"
         try:
-            syscalls.membership(env, sock, group.address, group.interface, join=join)
+            syscalls.membership(env, sock, group.address, interface, join=join)
         except OSError as error:
             raise SystemRefusal(
                 f"{verb} {group.text}", error, hint=hint(verb, error, sock.family, sock.type)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from sockkit import machine, names, procfs
+from sockkit import machine, names, netns, procfs
 from sockkit.errors import Exit, SystemRefusal, UsageError
 from sockkit.events import Env, Items, Report, Row, Section
 from sockkit.machine import Listing, Query, Unseen
@@ -73,7 +73,7 @@ def run(plan: InspectPlan, env: Env) -> Exit:
     collecting = gc.isenabled()
     gc.disable()
     try:
-        with machine.in_network(plan.netns or network_of(plan.pid)):
+        with netns.inside(plan.netns or network_of(plan.pid)):
             found = machine.listing(env, asked)
             if plan.address:  # those who have it, not those who are connected to one like it elsewhere
                 ours = [record for record in found.sockets if record.port in (asked.wanted.ports or ())]
@@ -98,7 +98,7 @@ def network_of(pid: int | None) -> str | None:
     if pid is None or not machine.LINUX or procfs.network(pid) in (None, procfs.network()):
         return None
     try:
-        with machine.in_network(str(pid)):
+        with netns.inside(str(pid)):
             return str(pid)
     except (SystemRefusal, UsageError):
         return None

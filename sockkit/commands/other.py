@@ -10,7 +10,7 @@ import errno
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from sockkit import machine, names, procfs, sockopts, syscalls
+from sockkit import machine, names, netns, procfs, sockopts, syscalls
 from sockkit.commands import inspect as one
 from sockkit.commands import listing
 from sockkit.commands.probe import numbers
@@ -89,7 +89,7 @@ def look(pid: int, fd: int, env: Env, options: str = "all") -> Other:
         if error.errno in (errno.ESRCH, errno.EBADF, errno.ENOTSOCK):  # it was there a moment ago
             raise SystemRefusal(operation, error, hint="it was closed while we looked") from error
     protocol, flags = procfs.protocol_name(pid, fd), procfs.flags(pid, fd)
-    with machine.in_network(listing.network_of(pid)):
+    with netns.inside(listing.network_of(pid)):
         found = machine.listing(env, Query(Wanted(inodes={inode}, details=True)))
     records = [record for record in found.sockets if record.inode == inode]
     # A listener of MPTCP is a TCP socket within one: the outer one is what the process has.

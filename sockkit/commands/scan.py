@@ -14,6 +14,7 @@ from sockkit.dial import CONNECT_TIMEOUT
 from sockkit.errors import Exit, Signalled, SystemRefusal, UsageError, errno_name
 from sockkit.events import Env, Failed, Items, Level, Note, Report, Row, Section
 from sockkit.loop import Loop
+from sockkit.netns import inside
 from sockkit.resolve import Resolved
 from sockkit.scanning import CLOSED, FILTERED, OPEN, PARALLEL, SILENT, STATES, TIMEOUT, TRIES, UNASKED, Answer
 from sockkit.semantics import semantics
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 MEANT = frozenset(
     (
         *("family", "type", "proto", "ipv4", "ipv6", "udp", "numeric", "settings", "source", "source_port"),
+        *("interface", "netns"),
         *("connect_timeout", "wait", "zero", "random", "parallel", "rate", "tries", "seed"),
         *("quiet", "verbose", "json", "outputs", "force", "time", "code"),
     )
@@ -93,6 +95,10 @@ def run(plan: ConnectPlan, env: Env) -> Exit:
     target = plan.target(ports.numbered(plan.address, 1))
     spec = plan.spec_for(target.family or socket.AF_INET, target)
     protocol = _protocol(plan, spec)
+    if plan.netns is not None or plan.interface is not None:
+        from sockkit.commands import place
+
+        place.check(plan, spec.family)
     asked = ports.parse(ports.split(plan.address)[1], protocol)
     source = parse_source(plan, target)
     if plan.source_port is not None and len(asked) > 1:
@@ -114,7 +120,8 @@ def run(plan: ConnectPlan, env: Env) -> Exit:
             return Exit.FAILED
         begun = env.clock()
         found = _Run(plan, loop, there, spec, source, asked)
-        found.go()
+        with inside(plan.netns):
+            found.go()
         env.observer(report(found, env.clock() - begun))
         if found.scan.error is not None:
             error = found.scan.error

@@ -37,7 +37,7 @@ from sockkit.semantics import Join, Semantics, semantics
 from sockkit.services import SERVICES
 from sockkit.sessions import Session, Settings
 from sockkit.spec import ANY_PORT, MODE, SECONDS, Kind, SocketSpec, choice, number, option, passed_fds
-from sockkit.text import escape
+from sockkit.text import escape, quoted
 
 if TYPE_CHECKING:
     from sockkit.door import Door, Limits
@@ -121,7 +121,7 @@ class ServePlan(EndpointPlan):
         "--denyfile", "--deny-file", kind=Kind("FILE"), group="access", multiple=True, help="--deny what stands in FILE"
     )
     max_conns: int | None = option(
-        "--max-conns", kind=number("N", 1, 10**6), group="access", help="serve N at once; others wait in the queue"
+        "--max-conns", kind=number("N", 1, 10**6), group="session", help="serve N at once; others wait in the queue"
     )
     max_per_peer: int | None = option(
         "--max-conns-per-peer",
@@ -400,6 +400,11 @@ class _Server:
                 listed = ", ".join(f"fd {each} ({escape(name)})" for each, name in passed.items())
                 text = f"the service manager passed {listed}: only fd {fd} is served; --fileno NAME serves another"
                 self.env.observer(Note(self.env.clock(), 0, Level.WARNING, text))
+            if plan.netns is not None or plan.interface is not None:
+                flag = "--netns" if plan.netns is not None else "--interface"
+                raise UsageError(
+                    f"the service manager passed fd {fd}, and {flag} is for a socket made here", option=flag
+                )
             return self._adopt(SocketSpec(fileno=fd), f"adopt fd {fd} (LISTEN_FDS)")
         assert self.target is not None
         return self._make(self.target)
@@ -458,7 +463,7 @@ class _Server:
         spec = plan.spec_for(family, target)
         text = addresses.format_address(family, address)
         try:
-            sock = syscalls.make(env, spec)
+            sock = plan.make(env, spec)
         except OSError as error:
             raise SystemRefusal(f"socket for {text}", error, hint=creation_hint(spec, error)) from error
         operation = f"bind to {text}"
@@ -473,7 +478,7 @@ class _Server:
                 operation = f"listen on {text}"
                 syscalls.listen(env, sock, plan.backlog)
             apply_settings(env, sock, self.options, "ANY")
-            membership(env, sock, plan.join, join=True)
+            membership(env, sock, plan, join=True)
         except OSError as error:
             self._remove_path()
             syscalls.close(env, sock)
@@ -532,6 +537,8 @@ class _Server:
         kind = syscalls.base_type(sock.type if identity.type is None else identity.type)
         self.kind = int(sock.family), kind
         remark, warning = self._reach(sock, address)
+        if plan.netns is not None:
+            remark = f"in network namespace {quoted(plan.netns)}" + f"; {remark}" * bool(remark)
         if self.credentials is not None and self.credentials.own is not None:
             remark = f"{remark}; " * bool(remark) + f"a throw-away certificate, SHA-256 {self.credentials.own}"
         env.observer(Listening(env.clock(), text, family, kind, remark))
@@ -552,8 +559,8 @@ class _Server:
         if addresses.is_loopback(sock.family, address):
             wide = "::" if sock.family == syscalls.AF_INET6 else "0.0.0.0"
             flag = {1: "", 2: "-u "}.get(syscalls.base_type(sock.type))
-            remark = "this host only"
-            if flag is not None and not self.plan.proto:
+            remark = "this host only" if self.plan.netns is None else "that namespace only"
+            if flag is not None and not self.plan.proto and self.plan.netns is None:
                 remark += f"; others: sockkit serve {flag}{wide} {port}"
         elif sock.family == syscalls.AF_INET6 and addresses.is_wildcard(sock.family, address):
             only = syscalls.v6_only(self.env, sock)
@@ -901,7 +908,7 @@ class _Server:
         if self.door is not None:
             self.door.close()
         if self.datagrams is not None:
-            membership(self.env, self.sock, self.plan.join, join=False)
+            membership(self.env, self.sock, self.plan, join=False)
             self.datagrams.close()
             self.count = self.datagrams.sessions
             self.sent, self.received = self.datagrams.sent, self.datagrams.received

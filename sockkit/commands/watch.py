@@ -9,7 +9,7 @@ import os
 import struct
 from typing import TYPE_CHECKING, Any
 
-from sockkit import machine, optvals, procfs
+from sockkit import machine, netns, optvals, procfs
 from sockkit.commands import listing
 from sockkit.commands.other import check_fileno
 from sockkit.errors import Exit, Signalled, SystemRefusal, UsageError
@@ -255,7 +255,7 @@ def run(plan: InspectPlan, env: Env) -> Exit:
     assert plan.watch is not None
     seconds: float = plan.watch
     network = plan.netns or listing.network_of(plan.pid)
-    with machine.in_network(network), Loop(env) as loop:
+    with netns.inside(network), Loop(env) as loop:
         watch = Watch(env, query, inode)
         watch.owners = not plan.no_owners
         looks = 0

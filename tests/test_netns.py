@@ -1,0 +1,243 @@
+"""``--netns`` and ``--interface``: sockets in network namespaces that the tests make themselves, as root or in a user namespace."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from sockkit.commands import connect, serve
+from sockkit.errors import UsageError
+from sockkit.events import Env, Interest
+from tests.harness import Server, need, needs_root, needs_unix, run
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="CANNOT: network namespaces are Linux's own")
+
+INSIDE = (
+    "ip link set lo up; ip -6 addr add fe80::5/64 dev lo nodad;"
+    " ip link add d0 type bridge && ip link set d0 up && ip -6 addr add fe80::6/64 dev d0 nodad;"
+    " echo $$; exec sleep 300"
+)
+OUTSIDE = f"ip link set lo up; echo $$; unshare -n sh -c '{INSIDE}'"
+
+
+class Places:
+    """Two namespaces: one that sockkit runs in, and another one that it may enter."""
+
+    def __init__(self) -> None:
+        for tool in ("unshare", "nsenter", "ip"):
+            need(tool)
+        user = [] if os.geteuid() == 0 else ["-Ur"]
+        self.process = subprocess.Popen(
+            ["unshare", *user, "-n", "sh", "-c", OUTSIDE],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        assert self.process.stdout is not None and self.process.stderr is not None
+        home, there = self.process.stdout.readline(), self.process.stdout.readline()
+        if not there.strip():
+            self.close()
+            pytest.skip(f"CANNOT: no network namespaces for us: {self.process.stderr.read().decode()!r}")
+        self.there = there.decode().strip()
+        entered = ["-U", "--preserve-credentials"] if user else []
+        self.prefix = ["nsenter", "-t", home.decode().strip(), *entered, "-n"]
+
+    def close(self) -> None:
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.process.wait()
+
+
+@pytest.fixture(scope="module")
+def places() -> Iterator[Places]:
+    found = Places()
+    try:
+        yield found
+    finally:
+        found.close()
+        for stream in (found.process.stdout, found.process.stderr):
+            if stream is not None:
+                stream.close()
+
+
+def test_a_server_is_in_the_namespace_and_we_are_not(places: Places) -> None:
+    with Server("-v", "--netns", places.there, prefix=places.prefix) as server:
+        said = bytes(server.err).decode()
+        assert f"listening on {server.address} (in network namespace '{places.there}'; that namespace only)\n" in said
+        assert re.search(rf"the socket is in network namespace '{places.there}', net:\[\d+\]\n", said)
+        outside = run("connect", "127.0.0.1", str(server.port), stdin=b"hello", prefix=places.prefix)
+        assert outside.status == 1 and "ECONNREFUSED" in outside.said
+        path = f"/proc/{places.there}/ns/net"
+        inside = run("connect", "--netns", path, "127.0.0.1", str(server.port), stdin=b"hello", prefix=places.prefix)
+        assert (inside.status, inside.out) == (0, b"hello")
+        server.stop(busy=True)
+
+
+def test_relaying_from_one_namespace_into_another(places: Places) -> None:
+    """The server behind is dialed from where we are: a way out of a namespace that has none."""
+    with Server(prefix=places.prefix) as behind:
+        options = ("--netns", places.there, "--mode", "relay", "--to", behind.address)
+        with Server(*options, prefix=places.prefix) as server:
+            there = ("--netns", places.there, "127.0.0.1", str(server.port))
+            result = run("connect", *there, stdin=b"through", prefix=places.prefix)
+            assert (result.status, result.out) == (0, b"through")
+            server.wait_for(rb"x #1 .* closed")
+            server.stop()
+        behind.stop()
+
+
+def test_ports_are_asked_there(places: Places) -> None:
+    with Server("--netns", places.there, prefix=places.prefix) as server:
+        ports = f"{server.port},1"
+        result = run("connect", "-z", "--netns", places.there, "127.0.0.1", ports, stdin=None, prefix=places.prefix)
+        assert result.status == 0
+        assert re.search(rf"(?m)^ +{server.port} +open ", result.text) and re.search(r"(?m)^ +1 +closed ", result.text)
+        server.stop()
+
+
+@needs_unix
+def test_abstract_names_belong_to_a_namespace_and_paths_do_not(places: Places, tmp_path: Path) -> None:
+    name = f"@sockkit-{os.getpid()}"
+    with Server("-U", name, "--netns", places.there, free_port=False, prefix=places.prefix) as server:
+        assert run("connect", "-U", name, stdin=b"x", prefix=places.prefix).status == 1
+        inside = run("connect", "-U", name, "--netns", places.there, stdin=b"hello", prefix=places.prefix)
+        assert (inside.status, inside.out) == (0, b"hello")
+        server.stop(busy=True)
+    result = run("serve", "-U", str(tmp_path / "s"), "--netns", places.there, stdin=None, prefix=places.prefix)
+    assert result.status == 2 and "--netns: a path is the same in every network namespace" in result.said
+
+
+def test_a_link_local_address_is_meant_on_the_interface(places: Places) -> None:
+    here = ("--netns", places.there, "--interface", "lo")
+    with Server("-v", *here, "fe80::5", prefix=places.prefix) as server:
+        assert server.address == f"[fe80::5%lo]:{server.port}"
+        assert b"SO_BINDTODEVICE: was none, asked lo, got lo\n" in server.err
+        result = run("connect", *here, "fe80::5", str(server.port), stdin=b"hello", prefix=places.prefix)
+        assert (result.status, result.out) == (0, b"hello")
+        named = ("--netns", places.there, "fe80::5%lo", str(server.port))
+        result = run("connect", *named, stdin=b"hello", prefix=places.prefix)
+        assert (result.status, result.out) == (0, b"hello"), "the interface is one of that namespace"
+        server.stop(busy=True)
+
+
+def test_the_name_of_an_interface_is_that_of_its_namespace(places: Places) -> None:
+    """Ours have other numbers: the name is not looked up here."""
+    options = ("--netns", places.there, "--interface", "d0")
+    with Server(*options, "fe80::6", prefix=places.prefix) as server:
+        assert server.address.startswith("[fe80::6%d0]:")
+        address = ("fe80::6", str(server.port))
+        result = run("connect", *options, *address, stdin=b"hello", prefix=places.prefix)
+        assert result.out == b"hello"
+        server.wait_for(rb"= #1 \[fe80::6%d0\]:\d+ connected \(here: \[fe80::6%d0\]")
+        server.stop(busy=True)
+
+
+def test_multicast_comes_and_goes_by_the_interface(places: Places) -> None:
+    there = ("-u", "--netns", places.there, "--interface", "d0")
+    with Server(*there, "-v", "--mode", "pipe", "--once", "--join", "ff02::4711", "::", prefix=places.prefix) as server:
+        groups = Path(f"/proc/{places.there}/net/igmp6").read_text()
+        assert re.search(r"d0 +ff020000000000000000000000004711 ", groups)
+        assert not re.search(r"lo +ff020000000000000000000000004711 ", groups)
+        address = ("ff02::4711", str(server.port))
+        sent = run(
+            "connect", "--reply-wait", "0", *there, *address, stdin=b"to whom it may concern", prefix=places.prefix
+        )
+        assert sent.status == 0
+        server.wait_for(b"to whom it may concern", stream="out")
+        server.wait_for(rb"\[fe80::6%d0\]:\d+ connected")
+        server.stop(busy=True)
+    with Server(*there, "-v", "--join", "239.1.2.3", "0.0.0.0", prefix=places.prefix) as server:
+        assert b"IP_MULTICAST_IF" in server.err and b"joined 239.1.2.3\n" in server.err
+        server.stop(busy=True)
+
+
+def test_an_interface_of_ours() -> None:
+    with Server() as server:
+        result = run("connect", "-v", "--interface", "lo", "127.0.0.1", str(server.port), stdin=b"hello")
+        if b"EPERM" in result.err:
+            pytest.skip("CANNOT: before Linux 5.7 SO_BINDTODEVICE takes CAP_NET_RAW")
+        assert (result.status, result.out) == (0, b"hello")
+        assert "SO_BINDTODEVICE: was none, asked lo, got lo\n" in result.said
+        server.stop()
+
+
+@needs_root
+def test_a_namespace_by_its_name() -> None:
+    """As `ip netns` has them."""
+    name = f"sockkit-{os.getpid()}"
+    made = subprocess.run([need("ip"), "netns", "add", name], capture_output=True, check=False)
+    if made.returncode:
+        pytest.skip(f"CANNOT: ip netns add: {made.stderr!r}")
+    try:
+        with Server("--netns", name) as server:
+            assert f"in network namespace '{name}'" in bytes(server.err).decode()
+            server.stop()
+    finally:
+        subprocess.run(["ip", "netns", "del", name], check=True)
+
+
+def test_whoever_may_not_enter_is_told_why() -> None:
+    prefix = [need("setpriv"), "--reuid", "65534", "--regid", "65534", "--clear-groups"] if os.geteuid() == 0 else []
+    for where in ("/proc/self/ns/net", "1"):
+        result = run("serve", "--port", "0", "--netns", where, stdin=None, prefix=prefix)
+        assert result.status == 1
+        assert re.search(r"sockkit: enter the network namespace '\S+': \S[^\n]+ \[E(PERM|ACCES) \d+\]\n", result.said)
+        assert "sudo sockkit" in result.said and "listening" not in result.said
+
+
+@pytest.mark.parametrize(
+    ("command", "given", "told"),
+    [
+        (serve, {"netns": "no-such-namespace"}, "there is no network namespace 'no-such-namespace'"),
+        (serve, {"netns": "4194305"}, "there is no network namespace '4194305'"),
+        (connect, {"interface": "nosuch0", "address": ("::1", "1")}, "there is no interface 'nosuch0' here"),
+        (connect, {"interface": "", "address": ("::1", "1")}, "there is no interface '' here"),
+        (serve, {"unix": True, "address": ("@x",), "interface": "lo"}, "only sockets of IPv4 and IPv6 keep to an"),
+        (serve, {"interface": "lo", "settings": ("SO_BINDTODEVICE=lo",)}, "--interface sets SO_BINDTODEVICE itself"),
+        (serve, {"interface": "lo", "settings": ("bindtoifindex=1",)}, "--interface sets SO_BINDTODEVICE itself"),
+        (serve, {"fileno": "9", "netns": "1"}, "--netns is for a socket that is made, --fileno adopts one"),
+        (connect, {"fileno": "9", "interface": "lo"}, "--interface is for a socket that is made, --fileno adopts one"),
+    ],
+)
+def test_bad_input(command: ModuleType, given: dict[str, Any], told: str) -> None:
+    plan = command.ServePlan if command is serve else command.ConnectPlan
+    with pytest.raises(UsageError, match=re.escape(told)):
+        command.run(plan(**given), Env(0, 1, lambda event: None, Interest.STATE, time.monotonic))
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (["--interface", "l0", "0"], "--interface: there is no interface 'l0' here\nsockkit: did you mean lo?\n"),
+        (["-u", "--join", "239.1.1.1%"], "--join: '239.1.1.1%': the interface is missing behind the %\n"),
+    ],
+)
+def test_bad_input_is_told(args: list[str], told: str) -> None:
+    result = run("serve", *args, stdin=None)
+    assert (result.status, result.out) == (2, b"") and result.said.endswith(told)
+
+
+def test_code_does_not_drop_it_in_silence(places: Places) -> None:
+    options = ("--netns", places.there, "--interface", "lo")
+    result = run("serve", *options, "--code", stdin=None, prefix=places.prefix)
+    assert result.text.startswith("# Not in this code: --netns\n")
+    assert 'setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")' in result.text
+
+
+def test_the_wrong_interface_of_an_address(places: Places) -> None:
+    options = ("--netns", places.there, "--interface", "d0")
+    result = run("connect", *options, "fe80::5%lo", "80", stdin=None, prefix=places.prefix)
+    assert result.status == 2
+    assert "is not on d0: leave one of the two out" in result.said
