@@ -93,6 +93,8 @@ class Line:
         return Typed(words, f"{self.after} {self.log}".strip())
 
     def _proxy_url(self) -> str:
+        if "://" in self.proxy:  # sockkit's own way already
+            return self.proxy
         kind = self.proxy_type or "http"
         if kind == "socks5" and self.proxy_dns != "local":
             kind = "socks5h"

@@ -213,7 +213,7 @@ def from_file(path: str, scheme: str) -> tuple[Login, str | None]:
     """
     option = "--proxy-auth-file"
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", buffering=0) as file:  # of /dev/stdin no more is taken: what follows is payload
             mode = os.fstat(file.fileno()).st_mode
             line = file.readline(2 * LONGEST + 8)
     except (OSError, ValueError) as error:  # without its name: whoever comes from ncat has typed the password there

@@ -26,7 +26,7 @@ from sockkit.commands import connect
 from sockkit.errors import UsageError
 from sockkit.events import Env, Event
 from tests import docs
-from tests.harness import TIMEOUT, Process, Server, need, needs_linux, receive_all, run, sockets
+from tests.harness import TIMEOUT, Process, Server, need, needs_ipv6, needs_linux, receive_all, run, sockets
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="CANNOT: pipes as POSIX has them")
 
@@ -40,7 +40,9 @@ class Seen(list[bytes]):
 
 
 @contextmanager
-def scripted(talk: Callable[[socket.socket, Seen], None], connections: int = 1) -> Iterator[tuple[str, Seen]]:
+def scripted(
+    talk: Callable[[socket.socket, Seen], None], connections: int = 1, host: str = "127.0.0.1"
+) -> Iterator[tuple[str, Seen]]:
     """A proxy for one connection after the other: a function says what it does. Yields its HOST:PORT."""
     seen = Seen()
 
@@ -57,11 +59,12 @@ def scripted(talk: Callable[[socket.socket, Seen], None], connections: int = 1) 
                 except OSError as error:
                     seen.append(type(error).__name__.encode())
 
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, 0), family=family) as listening:
         listening.settimeout(TIMEOUT)
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        yield f"127.0.0.1:{listening.getsockname()[1]}", seen
+        yield f"{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}", seen
         thread.join(TIMEOUT)
         assert not thread.is_alive()
 
@@ -551,6 +554,23 @@ def test_a_password_from_a_descriptor_is_nowhere_to_be_seen() -> None:
     os.close(reading)
 
 
+@needs_linux
+def test_a_password_before_the_payload_takes_nothing_of_it() -> None:
+    login = b"\x01\x03bob\x01x"
+    with scripted(answering((4, b"\x05\x02"), (len(login), b"\x01\x00"), (10, OPENED))) as (place, seen):
+        args = through("socks5", place, "127.0.0.1", "80", "--proxy-auth-file", "/dev/stdin")
+        result = run(*args, stdin=b"bob:x\npayload\n")
+    assert (result.status, result.out, seen[1]) == (0, b"payload\n", login)
+
+
+@needs_ipv6
+def test_a_proxy_at_an_ipv6_address() -> None:
+    script = answering((3, GREETED), (10, OPENED))
+    with scripted(script, host="::1") as (place, _):
+        result = run(*through("socks5", place, "127.0.0.1", "80", "-6", "-s", "::1", "-v"), stdin=b"hi")
+    assert (result.status, result.out) == (0, b"hi") and f"127.0.0.1:80 via {place} connected" in result.said
+
+
 def test_a_missing_file_is_not_named() -> None:
     """Whoever comes from ncat types the password itself there."""
     result = run(*through("socks5", "127.0.0.1:1", "127.0.0.1", "80", "--proxy-auth-file", f"bob:{SECRET}"))
@@ -655,6 +675,7 @@ URL = f"socks5://bob:{SECRET}@127.0.0.1:1"
         ("connect", URL),
         ("connect", URL.replace(SECRET, SECRET * 9)),
         ("connect", "--proxy-auth", f"bob:{SECRET}", "--proxy", "127.0.0.1:1", "127.0.0.1", "80"),
+        ("connect", "--proxy-auth", f"bob:{SECRET}", "--proxy", "socks5://127.0.0.1:1", "127.0.0.1", "80"),
         ("-", f"PROXY:127.0.0.1:localhost:80,proxyauth=bob:{SECRET}"),
         (f"PROXY:127.0.0.1:localhost:80,proxyauth=bob:{SECRET}", "-"),
     ],
@@ -663,6 +684,8 @@ def test_no_complaint_repeats_a_password(words: tuple[str, ...]) -> None:
     """Some answer with the command to type, which is made of what was typed."""
     result = run(*words)
     assert result.status == 2 and SECRET not in result.said
+    if "--proxy-auth" in words:
+        assert "--proxy-auth-file FILE" in result.said
 
 
 def test_the_usual_variables_are_not_used_unasked() -> None:
