@@ -26,6 +26,8 @@ PREFIX = "SOCKKIT_"
 """How the variables begin that a program gets from us; those that we got ourselves are not passed on."""
 OURS = frozenset(("LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "NOTIFY_SOCKET"))
 """What a service manager says to us alone."""
+OTHERS = 32
+"""Descriptors that are not a connection or a child's pipe: ours, files of recordings, those of a child that is being started."""
 GONE = (ProcessLookupError,)
 """No refusal: nobody of them is left."""
 
@@ -162,6 +164,13 @@ def start(env: Env, command: Command, variables: Mapping[str, str], descriptors:
     for fd in (stdin, stdout, stderr):
         os.set_blocking(fd, False)
     return Child(pid, stdin, stdout, stderr)
+
+
+def most_at_once() -> int:
+    """How many children of ours, each with a connection, there are descriptors for: RLIMIT_NOFILE, getrlimit(2)."""
+    from resource import RLIMIT_NOFILE, getrlimit
+
+    return max(1, (getrlimit(RLIMIT_NOFILE)[0] - OTHERS) // 4)
 
 
 class _limited:  # noqa: N801 - a context manager by its use; contextlib's costs a generator a spawn

@@ -249,6 +249,7 @@ class Programs:
 
     Attributes:
         running: by the number of the session; those too whose session is over, until they have ended.
+        most: there may be at once; others wait in the accept queue.
     """
 
     def __init__(
@@ -265,6 +266,7 @@ class Programs:
             descriptors: see ``processes.start``.
         """
         self.running: dict[int, Program] = {}
+        self.most = processes.most_at_once()
         self._by_pid: dict[int, Program] = {}
         self._loop = loop
         self._command = command

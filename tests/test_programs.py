@@ -142,6 +142,20 @@ def test_many_at_once_and_each_its_own() -> None:
         assert server.stop().status == -signal.SIGTERM
 
 
+@needs_linux
+def test_whoever_there_is_no_descriptor_for_waits() -> None:
+    prefix = ("sh", "-c", 'ulimit -n 64; exec "$@"', "sh")
+    with Server("--exec", "--", "cat", prefix=prefix) as server:
+        clients = [server.connect() for _ in range(30)]
+        for number, client in enumerate(clients):
+            client.sendall(b"%d" % number)
+            client.shutdown(socket.SHUT_WR)
+        assert [receive_all(client) for client in clients] == [b"%d" % number for number in range(30)]
+        for client in clients:
+            client.close()
+        assert b"EMFILE" not in server.stop().err
+
+
 def test_no_more_programs_than_max_conns() -> None:
     """One that is slow to end counts until it has."""
     with Server("--max-conns", "1", *SH, "echo $$; exec <&- >&-; sleep 0.3") as server:

@@ -298,6 +298,7 @@ class _Server:
 
                 descriptors = syscalls.more_descriptors(env)
                 self.programs = Programs(self.loop, command, self._on_program_end, descriptors=descriptors)
+                self.most = min(self.most or self.programs.most, self.programs.most)
             self.shared = Shared(self.loop)
             self.credentials = self.plan.credentials(self.target.address if self.target is not None else None)
             if self.plan.own_source and self.replay is None:
