@@ -353,7 +353,7 @@ HINTS: Mapping[int, str] = {
     errno.ENOENT: "a program without a slash in its name is looked for in PATH; of a script, its #! line may be wrong",
     errno.EACCES: "it is not executable (chmod +x), or its directory may not be entered",
     errno.ENOEXEC: "a script needs a first line such as #!/bin/sh",
-    errno.EMFILE: "each program takes five descriptors: ulimit -n allows no more",
+    errno.EMFILE: "each client takes four descriptors and its program six for a moment: ulimit -n allows no more",
     errno.EAGAIN: "this user may have no more processes: ulimit -u",
 }
 
