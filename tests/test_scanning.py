@@ -95,7 +95,7 @@ ITEM = st.one_of(
 
 
 @given(st.lists(ITEM, min_size=1, max_size=6))
-@settings(deadline=None)
+@settings(deadline=None, database=None)
 def test_ports_are_read_as_typed_and_written_back(items: list[str]) -> None:
     found = ports.parse(",".join(items))
     assert len(set(found)) == len(found), "each once"
@@ -106,7 +106,7 @@ def test_ports_are_read_as_typed_and_written_back(items: list[str]) -> None:
 
 
 @given(st.text(max_size=30))
-@settings(deadline=None)
+@settings(deadline=None, database=None)
 def test_any_text_is_ports_or_says_why_not(text: str) -> None:
     try:
         found = ports.parse(text)
@@ -117,7 +117,7 @@ def test_any_text_is_ports_or_says_why_not(text: str) -> None:
 
 
 @given(st.lists(st.one_of(ITEM, st.text("0123456789-,:[]%@/. abc", max_size=9)), max_size=3))
-@settings(deadline=None)
+@settings(deadline=None, database=None)
 def test_any_words_are_split(words: list[str]) -> None:
     host, typed = ports.split(words)
     numbered = ports.numbered(words, 7)
