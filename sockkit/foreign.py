@@ -96,6 +96,8 @@ class Line:
         if "://" in self.proxy:  # sockkit's own way already
             return self.proxy
         kind = self.proxy_type or "http"
+        if kind not in PROXY_PORTS:
+            raise UsageError(f"{quoted(kind)} is no protocol of proxies: {', '.join(PROXY_PORTS)} are", option="--proxy")
         if kind == "socks5" and self.proxy_dns != "local":
             kind = "socks5h"
         if kind == "socks4" and self.proxy_dns != "local":
@@ -810,7 +812,7 @@ def _address(head: str) -> tuple[Row | None, str]:
     """The row of an address, and 4 or 6 for one that says so."""
     rows = _by_name("socat")
     upper = head.upper()
-    if upper in rows and rows[upper].names[0].isupper():
+    if upper in rows and rows[upper].names[0].isupper() and rows[upper].names[0][0] != "-":
         return rows[upper], ""
     found = re.fullmatch(r"(TCP|UDP|SCTP|IP)([46])(.*)", upper)
     row = rows.get(found[1] + found[3]) if found else None
@@ -1007,9 +1009,11 @@ def answer(words: Sequence[str], at_fault: str = "") -> UsageError | None:
 
 def _attempt(make: Callable[[], Line]) -> Line | UsageError:
     try:
-        return make()
+        line = make()
+        line.typed()
     except UsageError as error:
         return error
+    return line
 
 
 def _told(lines: dict[str, Line], at_fault: str) -> UsageError:

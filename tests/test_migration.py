@@ -193,7 +193,7 @@ WORDS = st.one_of(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.lists(WORDS, max_size=6))
 def test_any_line_is_answered_with_a_command_that_exists(words: list[str]) -> None:
     """Whatever is typed: an answer or none, never another exception; and what is to be typed is there."""
