@@ -97,7 +97,9 @@ class Line:
             return self.proxy
         kind = self.proxy_type or "http"
         if kind not in PROXY_PORTS:
-            raise UsageError(f"{quoted(kind)} is no protocol of proxies: {', '.join(PROXY_PORTS)} are", option="--proxy")
+            raise UsageError(
+                f"{quoted(kind)} is no protocol of proxies: {', '.join(PROXY_PORTS)} are", option="--proxy"
+            )
         if kind == "socks5" and self.proxy_dns != "local":
             kind = "socks5h"
         if kind == "socks4" and self.proxy_dns != "local":
