@@ -600,7 +600,7 @@ def _socat() -> Iterator[Row]:
     yield shaped("SOCKET-RECV SOCKET-RECVFROM", "DOMAIN:TYPE:PROTOCOL:ADDRESS", "messages of all, any family", _any_family("listen", type=True), "socat -u SOCKET-RECV:2:2:17:HEXADDRESS -", "udp talker, stopped")
     yield no("PTY", "", "a pseudo-terminal", "one end is a socket; `--sh-exec` runs `script -qc PROGRAM /dev/null` where a program needs a terminal")
     yield no("TUN", "NET", "a network interface of its own", "one end is a socket; `ip tuntap` makes interfaces")
-    yield no("READLINE", "", "a line editor on the terminal", "socat's own (Debian's has none); `rlwrap sockkit connect HOST PORT` edits lines")
+    yield shaped("READLINE", "", "a line editor on the terminal", _standard(), "socat READLINE TCP:HOST:PORT", says="by itself on a terminal, where prompt_toolkit is installed; --no-edit turns it off", unplayed="Debian's socat has none")
     # options
     yield row("-V", "", "the version", "--version", unplayed="nothing is exchanged")
     yield row("-h -? -hh -hhh", "", "help", "--help", unplayed="nothing is exchanged")
@@ -626,7 +626,7 @@ def _socat() -> Iterator[Row]:
     yield shaped("bind", "ADDRESS", "our address", _bind, "socat - TCP:HOST:PORT,bind=127.0.0.1", "tcp server", says="-s of connect, the address of serve")
     yield row("sourceport sp", "PORT", "source port", "-p {}", "socat - TCP:HOST:PORT,sourceport=SOURCEPORT", "tcp server")
     yield row("range", "NET", "serve these only", "--allow {}", "socat - TCP-LISTEN:PORT,bind=HOST,range=127.0.0.0/8", "tcp client")
-    yield row("interface if so-bindtodevice", "NAME", "through this interface", "--set BINDTODEVICE={}", "socat - TCP:HOST:PORT,interface=lo", "tcp server")
+    yield row("interface if so-bindtodevice", "NAME", "through this interface", "--interface {}", "socat - TCP:HOST:PORT,interface=lo", "tcp server")
     yield row("crlf crnl", "", "LF is sent as CRLF", "-C", "socat - TCP:HOST:PORT,crnl", "tcp server", says="what is received stays as it is; socat makes LF of it")
     yield row("keepalive so-keepalive", "", "SO_KEEPALIVE", "--set KEEPALIVE=1", "socat - TCP:HOST:PORT,keepalive", "tcp server")
     yield row("nodelay tcp-nodelay", "", "TCP_NODELAY", "--set NODELAY=1", "socat - TCP:HOST:PORT,nodelay", "tcp server")
