@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import socket
@@ -27,6 +26,7 @@ from sockkit.errors import UsageError
 from sockkit.events import Env, Event
 from tests import docs
 from tests.harness import TIMEOUT, Process, Server, need, needs_ipv6, needs_linux, receive_all, run, sockets
+from tests.test_json import checked
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="CANNOT: pipes as POSIX has them")
 
@@ -351,6 +351,7 @@ def test_a_proxy_that_is_not_there() -> None:
         port = gone.getsockname()[1]
     result = run(*through("socks5", f"127.0.0.1:{port}", "127.0.0.1", "80", "--json", login=f"bob:{SECRET}@"))
     assert result.status == 1 and "ECONNREFUSED" in result.said and SECRET not in result.said
+    assert "that is the proxy's address" in result.said
 
 
 @needs_linux
@@ -451,7 +452,7 @@ def test_recordings_and_the_story_as_json(tmp_path: Path) -> None:
     for file in tmp_path.iterdir():
         data = file.read_bytes()
         assert data and SECRET.encode() not in data and b"bob" not in data, file
-    events = [json.loads(line) for line in result.said.splitlines()]
+    events = checked(result.said)
     steps = [(event["step"], event["code"]) for event in events if event["event"] == "proxied"]
     assert steps == [("connected", None), ("method", 0), ("request", None), ("reply", 0)]
     (opened,) = [event for event in events if event["event"] == "opened"]

@@ -595,6 +595,8 @@ class _Call:
             self.path = OwnPath(local)
 
     def _explain(self, operation: str, error: Exception, resolved: Resolved) -> str | None:
+        if operation == "connect" and self.through is not None and isinstance(error, ConnectionRefusedError):
+            return "that is the proxy's address, and nobody listens there"
         if operation == "connect":
             return hint("connect", error, resolved.family, self.type, resolved.address)
         return creation_hint(self._spec(resolved.family), error)
