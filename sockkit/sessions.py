@@ -1035,7 +1035,8 @@ class Session:
         self._note(Level.INFO, why + rest)
         self.peer_gone = False  # it is we who go
         if self._secured is not None and not self._secured.machine.established:
-            self.close()
+            error = TimeoutError(errno.ETIMEDOUT, "not over by then")
+            self.fail(f"TLS handshake with {self.peer}", error)
             return
         for lane in self.relay.lanes:
             lane.end()

@@ -21,8 +21,10 @@ from hypothesis import strategies as st
 
 from sockkit.access import MOST_UID, Matches, Name, Network, Rule, Rules, Users, parse, words
 from sockkit.commands import serve
+from sockkit.door import Door, Limits
 from sockkit.errors import UsageError
-from sockkit.events import Env, Event, Interest
+from sockkit.events import Denied, Env, Event, Interest
+from sockkit.loop import Loop
 from tests.harness import TIMEOUT, Process, Server, needs_ipv6, needs_linux, needs_root, needs_unix, receive_all, run
 
 NOBODY = 65534
@@ -158,18 +160,96 @@ def test_denial_wins_and_an_allowance_excludes_all_others() -> None:
     assert rules.refusal(None) == "who it was is not known any more"
 
 
+# ---- the door, with a clock of its own
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def door(limits: Limits, family: int = socket.AF_INET) -> tuple[Door, list[Event], Clock, Loop]:
+    seen: list[Event] = []
+    clock = Clock()
+    loop = Loop(Env(0, 1, seen.append, Interest.STATE, clock))
+    return Door(loop, family, limits, loop.stop), seen, clock, loop
+
+
+def test_ten_a_second_are_told_and_the_others_counted() -> None:
+    rules = Rules()
+    rules.add(Rule("10.0.0.0/8", "--deny"), allow=False)
+    rules.add(Rule("11.0.0.0/8", "--deny"), allow=False)
+    shut, seen, clock, loop = door(Limits(rules, None, None))
+    for second in range(3):
+        clock.now = 100.0 + second
+        loop.later(0, loop.stop)
+        loop.run()  # timers that are due
+        for at in range(100):
+            assert not shut.takes((f"10.0.0.{at}", 7))
+    shut.takes(("11.0.0.1", 7))
+    assert shut.takes(("12.0.0.1", 7))
+    shut.close()
+    told = [event for event in seen if isinstance(event, Denied)]
+    assert sum(event.number for event in told) == shut.denied == 301
+    assert len(told) == 33
+    assert [event.number for event in told if event.peer is None] == [90, 90, 91]
+    assert told[-1].why == "--deny 10.0.0.0/8; --deny 11.0.0.0/8"
+
+
+def test_a_peer_that_is_gone_already() -> None:
+    rules = Rules()
+    rules.add(Rule("10.0.0.0/8", "--deny"), allow=False)
+    shut, seen, _, _ = door(Limits(rules, 1, None))
+    one, other = socket.socketpair()
+    with other:
+        assert not shut.admits(one, None)
+        assert other.recv(1) == b"", "whoever cannot be judged is not let in"
+    (event,) = seen
+    assert isinstance(event, Denied) and (event.peer, event.why) == ("(unknown)", "who it was is not known any more")
+    shut.close()
+
+
+def test_a_link_local_address_on_two_links_is_two_hosts() -> None:
+    shut, _, _, _ = door(Limits(None, 1, None), socket.AF_INET6)
+    ends = [socket.socketpair() for _ in range(3)]
+    try:
+        assert shut.admits(ends[0][0], ("fe80::1%1", 1, 0, 1))
+        shut.enter(1)
+        assert shut.admits(ends[1][0], ("fe80::1%2", 1, 0, 2))
+        shut.enter(2)
+        assert not shut.admits(ends[2][0], ("fe80::1%1", 2, 0, 1))
+        shut.leave(1)
+        assert shut.admits(ends[0][0], ("fe80::1%1", 3, 0, 1))
+    finally:
+        for pair in ends:
+            for end in pair:
+                end.close()
+        shut.close()
+
+
 # ---- servers
 
 
-def refused(server: Server, host: str = "127.0.0.1") -> socket.socket:
-    """A connection that is made, then reset, before anything is sent or received."""
-    sock = socket.create_connection((host, server.port), timeout=TIMEOUT)
-    try:
-        assert sock.recv(1) == b"", "a reset"
-    except ConnectionResetError:
-        return sock
-    sock.close()
-    raise AssertionError("it was closed, not reset")
+def refused(server: Server, source: str = "127.0.0.1", host: str = "127.0.0.1") -> int:
+    """Be connected, then reset before anything is received. The source port.
+
+    The reset may come before connect(2) has returned, and then it is connect's error.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in source else socket.AF_INET) as sock:
+        sock.settimeout(TIMEOUT)
+        sock.bind((source, 0))
+        port: int = sock.getsockname()[1]
+        with pytest.raises(ConnectionResetError):
+            _knock(sock, host, server.port)
+        return port
+
+
+def _knock(sock: socket.socket, host: str, port: int) -> None:
+    sock.connect((host, port))
+    assert sock.recv(1) != b"", "a reset, not an end"
+    raise AssertionError("something was sent")
 
 
 def echoes(sock: socket.socket, data: bytes = b"hello") -> bool:
@@ -185,14 +265,9 @@ def test_a_denied_peer_is_reset_and_said_and_the_others_are_served() -> None:
         with server.connect() as good:
             assert echoes(good)
             for host in ("127.0.0.2", "127.0.0.5"):
-                with socket.socket() as bad:
-                    bad.settimeout(TIMEOUT)
-                    bad.bind((host, 0))
-                    bad.connect(("127.0.0.1", server.port))
-                    with pytest.raises(ConnectionResetError):
-                        bad.recv(1)
-                    name = re.escape(f"{host}:{bad.getsockname()[1]}".encode())
-                    server.wait_for(rb"x " + name + rb" denied \(reset\): --deny 127\.0\.0\.[2457-]+\n")
+                port = refused(server, host)
+                name = re.escape(f"{host}:{port}".encode())
+                server.wait_for(rb"x " + name + rb" denied \(reset\): --deny 127\.0\.0\.[2457-]+\n")
             assert echoes(good)
         result = server.stop()
     assert re.search(r"total: 1 session, .*; 2 denied\n", result.said)
@@ -205,12 +280,7 @@ def test_an_allowance_keeps_all_others_out(tmp_path: Path) -> None:
     with Server("--allowfile", str(friends), "--allow", "192.0.2.0/24") as server:
         with server.connect() as good:
             assert echoes(good)
-        with socket.socket() as bad:
-            bad.settimeout(TIMEOUT)
-            bad.bind(("127.0.0.3", 0))
-            bad.connect(("127.0.0.1", server.port))
-            with pytest.raises(ConnectionResetError):
-                bad.recv(1)
+        refused(server, "127.0.0.3")
         server.wait_for(rb"denied \(reset\): no --allow for it\n")
         server.stop()
 
@@ -219,7 +289,7 @@ def test_a_rule_of_a_file_is_told_with_its_line(tmp_path: Path) -> None:
     blocked = tmp_path / "blocked"
     blocked.write_text("# spammers\n192.0.2.0/24\n\n127.0.0.0/8\n")
     with Server("--denyfile", str(blocked)) as server:
-        refused(server).close()
+        refused(server)
         server.wait_for(re.escape(f"denied (reset): --deny-file 127.0.0.0/8 ({blocked}:4)\n".encode()))
         server.stop()
 
@@ -229,13 +299,13 @@ def test_ipv4_peers_of_a_dual_stack_listener_meet_ipv4_rules() -> None:
     with Server("--deny", "127.0.0.0/8", "::") as server:
         with socket.create_connection(("::1", server.port), timeout=TIMEOUT) as good:
             assert echoes(good)
-        refused(server).close()
+        refused(server)
         server.wait_for(rb"x \[::ffff:127\.0\.0\.1\]:\d+ denied \(reset\): --deny 127\.0\.0\.0/8\n")
         server.stop()
     with Server("--deny", "::/0", "::") as server:
         with socket.create_connection(("127.0.0.1", server.port), timeout=TIMEOUT) as good:
             assert echoes(good)
-        refused(server, "::1").close()
+        refused(server, "::1", "::1")
         server.stop()
 
 
@@ -250,12 +320,7 @@ def test_names_are_asked_for_once_at_the_start() -> None:
 
 def test_the_first_session_is_not_one_that_was_denied() -> None:
     with Server("--once", "--deny", "127.0.0.2") as server:
-        with socket.socket() as bad:
-            bad.settimeout(TIMEOUT)
-            bad.bind(("127.0.0.2", 0))
-            bad.connect(("127.0.0.1", server.port))
-            with pytest.raises(ConnectionResetError):
-                bad.recv(1)
+        refused(server, "127.0.0.2")
         with server.connect() as good:
             assert echoes(good)
         result = server.finish()
@@ -266,12 +331,7 @@ def test_the_first_session_is_not_one_that_was_denied() -> None:
 def test_stdin_is_not_for_who_is_denied() -> None:
     with Server("--mode", "pipe", "--deny", "127.0.0.2") as server:
         server.feed(b"for the one who may")
-        with socket.socket() as bad:
-            bad.settimeout(TIMEOUT)
-            bad.bind(("127.0.0.2", 0))
-            bad.connect(("127.0.0.1", server.port))
-            with pytest.raises(ConnectionResetError):
-                bad.recv(100)
+        refused(server, "127.0.0.2")
         with server.connect() as good:
             assert receive_all(good) == b"for the one who may"
             good.sendall(b"thanks")
@@ -281,12 +341,7 @@ def test_stdin_is_not_for_who_is_denied() -> None:
 
 def test_nobody_is_dialed_for_who_is_denied() -> None:
     with Server() as behind, Server("--mode", "relay", "--to", behind.address, "--deny", "127.0.0.2") as server:
-        with socket.socket() as bad:
-            bad.settimeout(TIMEOUT)
-            bad.bind(("127.0.0.2", 0))
-            bad.connect(("127.0.0.1", server.port))
-            with pytest.raises(ConnectionResetError):
-                bad.recv(1)
+        refused(server, "127.0.0.2")
         with server.connect() as good:
             assert echoes(good)
         server.wait_for(rb"x #1 .* closed")
@@ -297,9 +352,7 @@ def test_nobody_is_dialed_for_who_is_denied() -> None:
 
 def test_no_handshake_with_who_is_denied() -> None:
     with Server("--tls", "--deny", "127.0.0.0/8") as server:
-        with socket.create_connection(("127.0.0.1", server.port), timeout=TIMEOUT) as bad:
-            with pytest.raises(ConnectionResetError):
-                bad.recv(1)
+        refused(server)
         assert "handshake" not in server.stop().said
 
 
@@ -309,8 +362,8 @@ def test_a_listener_that_was_lent_has_a_door_too() -> None:
         with Server(
             "--fileno", str(fd), "--deny", "127.0.0.0/8", "--accept-timeout", "20", free_port=False, pass_fds=[fd]
         ) as server:
-            refused(server).close()
-            refused(server).close()
+            refused(server)
+            refused(server)
             assert "2 denied" in server.stop().said
 
 
@@ -318,7 +371,7 @@ def test_a_flood_is_counted_not_told_one_by_one(tmp_path: Path) -> None:
     recording = tmp_path / "story.ndjson"
     with Server("--deny", "127.0.0.0/8", "-o", str(recording)) as server:
         for _ in range(60):
-            refused(server).close()
+            refused(server)
         result = server.stop()
     assert re.search(r"x and \d+ more, not shown one by one, denied \(reset\): --deny 127\.0\.0\.0/8\n", result.said)
     events = [json.loads(line) for line in recording.read_text().splitlines()]
@@ -334,7 +387,7 @@ def test_connections_of_one_peer_are_limited() -> None:
     with Server("--max-conns-per-peer", "2") as server:
         with server.connect() as first, server.connect() as second:
             assert echoes(first) and echoes(second)
-            refused(server).close()
+            refused(server)
             server.wait_for(rb"denied \(reset\): --max-conns-per-peer 2: it has 2\n")
             with socket.socket() as other:
                 other.settimeout(TIMEOUT)
@@ -408,6 +461,18 @@ def test_unix_peers_are_known_by_their_user(tmp_path: Path) -> None:
 
 
 @needs_unix
+@needs_linux
+def test_records_of_unix_peers_too(tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    with Server("-U", path, "--type", "SEQPACKET", "--deny", f"uid:{os.getuid()}", free_port=False) as server:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+            sock.connect(path)
+            assert sock.recv(1) == b""
+        server.wait_for(rb"denied \(closed\): --deny uid:")
+        server.stop()
+
+
+@needs_unix
 @needs_root
 def test_another_user_is_told_from_us() -> None:
     name = f"\0sockkit-{os.getpid()}"
@@ -438,7 +503,7 @@ def test_nobody_came() -> None:
 
 def test_who_is_denied_did_not_come() -> None:
     with Server("--accept-timeout", "0.5", "--deny", "127.0.0.1") as server:
-        refused(server).close()
+        refused(server)
         assert server.finish().status == 1
 
 
@@ -578,6 +643,18 @@ def test_the_line_of_a_file_is_named(tmp_path: Path) -> None:
     result = run("serve", "--denyfile", str(path), stdin=None)
     assert result.status == 2
     assert f"--deny-file: {path}:3: '192.0.2.1/8' has bits set" in result.said
+
+
+def test_recordings_of_a_run_in_which_somebody_was_denied(tmp_path: Path) -> None:
+    files = [str(tmp_path / f"run.{suffix}") for suffix in ("html", "svg", "pcapng", "txt", "raw")]
+    outputs = [word for file in files for word in ("-o", file)]
+    with Server("--deny", "127.0.0.2", *outputs) as server:
+        refused(server, "127.0.0.2")
+        with server.connect() as good:
+            assert echoes(good)
+        server.wait_for(rb"x #1 .* closed")
+        assert server.stop().status == -signal.SIGTERM
+    assert "denied (reset): --deny 127.0.0.2" in Path(files[3]).read_text()
 
 
 def test_a_name_that_nobody_knows_lets_no_server_begin() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -227,6 +228,24 @@ def test_bad_input(command: ModuleType, given: dict[str, Any], told: str) -> Non
 def test_bad_input_is_told(args: list[str], told: str) -> None:
     result = run("serve", *args, stdin=None)
     assert (result.status, result.out) == (2, b"") and result.said.endswith(told)
+
+
+def test_where_the_platform_has_no_such_thing(monkeypatch: pytest.MonkeyPatch) -> None:
+    env = Env(0, 1, lambda event: None, Interest.STATE, time.monotonic)
+    monkeypatch.delattr(socket, "SO_BINDTODEVICE")
+    with pytest.raises(UsageError, match="this platform has no SO_BINDTODEVICE"):
+        connect.run(connect.ConnectPlan(interface="lo", address=("::1", "1")), env)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with pytest.raises(UsageError, match="only Linux has network namespaces"):
+        connect.run(connect.ConnectPlan(netns="1", address=("::1", "1")), env)
+
+
+def test_a_listener_that_was_passed_is_where_it_was_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
+    monkeypatch.setenv("LISTEN_FDS", "1")
+    env = Env(0, 1, lambda event: None, Interest.STATE, time.monotonic)
+    with pytest.raises(UsageError, match="the service manager passed fd 3, and --netns is for a socket made here"):
+        serve.run(serve.ServePlan(netns="1"), env)
 
 
 def test_code_does_not_drop_it_in_silence(places: Places) -> None:
