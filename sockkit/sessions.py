@@ -749,7 +749,7 @@ class Session:
         """The peer has ended: what our input still gives is for the next connection. What our kernel holds has its chance."""
 
         def over() -> None:
-            if self.relay.inbound.over:
+            if self.closed or self.relay.inbound.over:
                 self.close()
             else:
                 self._grace = self.loop.later(self.settings.after_end, over)
@@ -1033,7 +1033,11 @@ class Session:
         unread = (syscalls.receive_queue(self.env, self.sock) or 0) if self.connected else 0
         rest = f"; {unread} bytes that had come are not read" if unread else ""
         self._note(Level.INFO, why + rest)
-        self.peer_gone = False  # it is we who go
+        if self.settings.reconnect:
+            self.settings = self.settings._replace(reconnect=False)  # it is we who go
+            if self.peer_gone and self.kept:
+                self.failed = True
+                self._lose(len(self.kept), "the peer was gone, and there is no further connection to take it")
         if self._secured is not None and not self._secured.machine.established:
             error = TimeoutError(errno.ETIMEDOUT, "not over by then")
             self.fail(f"TLS handshake with {self.peer}", error)

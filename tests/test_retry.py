@@ -27,8 +27,9 @@ from sockkit.errors import Exit
 from sockkit.events import Closed, Env, Event, Interest, Lost, Retrying
 from sockkit.retry import JITTER, SHORTEST, Patience, Policy, passing
 from sockkit.tls import TlsError, Truncated
-from tests.harness import TIMEOUT, Process, Server, listener, needs_linux, needs_unix, receive_all, run
-from tests.peers import Task, accepted, eventually, exactly, port_of, reset, story_of
+from tests.harness import TIMEOUT, Process, Server, listener, needs_linux, needs_unix, on_terminal, receive_all, run
+from tests.peers import Task, accepted, eventually, exactly, port_of, reset, story_of, with_names
+from tests.test_json import VALIDATOR
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="CANNOT: pipes as POSIX has them")
 QUICK = ("--retry-delay", "0.05")
@@ -42,6 +43,13 @@ def held() -> Iterator[socket.socket]:
         sock.settimeout(TIMEOUT)
         sock.bind(("127.0.0.1", 0))
         yield sock
+
+
+def checked(line: str) -> dict[str, Any]:
+    """A line of JSON that is what the schema says."""
+    event: dict[str, Any] = json.loads(line)
+    VALIDATOR.validate(event)
+    return event
 
 
 def attempts_of(result_err: bytes) -> list[dict[str, Any]]:
@@ -226,6 +234,25 @@ def test_a_source_port_and_a_source_path_are_free_for_the_next_attempt(tmp_path:
     assert not os.path.exists(mine)
 
 
+@needs_linux
+@pytest.mark.parametrize("sources", ["files dns", "files"])
+def test_a_name_that_becomes_known(sources: str, tmp_path: Path) -> None:
+    """Nobody answers at the name server (EAI_AGAIN); there is none (EAI_NONAME), which --wait-for waits for too."""
+    prefix = with_names(tmp_path, "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n", "127.0.0.1 a\n", sources)
+    how = ("--retry", "9", "--retry-delay", "0.3") if "dns" in sources else ("--wait-for", "20")
+    with listener() as sock:
+        with Process("connect", *how, "later.example", port_of(sock), "--json", prefix=prefix) as client:
+            client.feed(b"hello")
+            client.wait_for(SECOND)
+            (tmp_path / "hosts").write_text("127.0.0.1 later.example\n")
+            with accepted(sock) as peer:
+                assert receive_all(peer) == b"hello"
+            result = client.finish()
+    first = attempts_of(result.err)[0]["refused"][0]
+    assert result.status == 0 and first["operation"].startswith("look up later.example")
+    assert first["error"]["errno"] == (socket.EAI_AGAIN if "dns" in sources else socket.EAI_NONAME)
+
+
 # ---- --wait-for
 
 
@@ -298,8 +325,19 @@ def test_a_program_begins_when_somebody_is_there(tmp_path: Path) -> None:
 def test_a_server_that_ends_in_order_and_comes_back(tmp_path: Path) -> None:
     """Nothing is lost: all that was sent had been read."""
     record = str(tmp_path / "all.ndjson")
+    (tmp_path / "all.3.sent.raw").write_bytes(b"somebody else's")
     with listener() as sock:
-        args = ("--reconnect", *QUICK, "127.0.0.1", port_of(sock), "--json", "-o", record)
+        args = (
+            "--reconnect",
+            *QUICK,
+            "127.0.0.1",
+            port_of(sock),
+            "--json",
+            "-o",
+            record,
+            "-o",
+            str(tmp_path / "all.raw"),
+        )
         with Process("connect", *args) as client:
             for number in range(3):
                 client.send(b"line %d\n" % number)
@@ -313,8 +351,15 @@ def test_a_server_that_ends_in_order_and_comes_back(tmp_path: Path) -> None:
                 assert receive_all(peer) == b"last"
                 peer.sendall(b"bye")
             result = client.finish()
-    assert (result.status, result.out) == (0, b"answer 0\nanswer 1\nanswer 2\nbye")
-    recorded = [json.loads(line) for line in Path(record).read_text().splitlines()]
+    assert (result.status, result.out) == (1, b"answer 0\nanswer 1\nanswer 2\nbye")
+    (failed,) = (event for event in story_of(result.err) if event["event"] == "failed")
+    assert failed["operation"].endswith("all.raw") and failed["error"]["name"] == "EEXIST", (
+        "the one reason for status 1"
+    )
+    assert (tmp_path / "all.sent.raw").read_bytes() == b"line 0\n"
+    assert (tmp_path / "all.2.received.raw").read_bytes() == b"answer 1\n"
+    assert (tmp_path / "all.3.sent.raw").read_bytes() == b"somebody else's"
+    recorded = [checked(line) for line in Path(record).read_text().splitlines()]
     opened = [event["session"] for event in recorded if event["event"] == "opened"]
     closed = [(event["session"], event["sent"]) for event in recorded if event["event"] == "closed"]
     assert opened == [1, 2, 3, 4] and closed == [(1, 7), (2, 7), (3, 7), (4, 4)]
@@ -500,6 +545,25 @@ def test_who_reaches_itself_has_reached_nobody() -> None:
     assert "; attempt 2 of 2" in result.said and "it connected to itself" in result.said
 
 
+@needs_linux
+@pytest.mark.parametrize("how", [pytest.param("--duration", marks=pytest.mark.once), "SIGTERM"])
+def test_who_is_told_to_end_between_two_connections_says_what_nobody_takes(how: str) -> None:
+    data = os.urandom(30_000_000)
+    with listener() as sock:
+        limit = ("--duration", "4") if how == "--duration" else ()
+        args = ("--reconnect", "--retry-delay", "100", "--retry-max-delay", "100", *limit)
+        with Process("connect", *args, "127.0.0.1", port_of(sock), "--json") as client:
+            client.feed(data)
+            peer = sock.accept()[0]
+            stuck(peer)
+            reset(peer)
+            client.wait_for(rb'"retrying"')
+            result = client.finish() if limit else client.stop()
+    lost = {event["why"] for event in story_of(result.err) if event["event"] == "lost"}
+    assert result.status == (1 if limit else -signal.SIGTERM)
+    assert "read from stdin, and there was no further connection to take it" in lost and len(lost) == 2
+
+
 def test_lines_end_as_asked_across_connections() -> None:
     data = b"one\n" * 500_000
     with listener() as sock:
@@ -602,6 +666,39 @@ def test_over_tls_nothing_is_sent_twice_and_what_is_lost_is_said(authority: trus
     assert data.startswith(first) and bytes(rest) == data[sent[0] :] and sum(sent) == len(data)
     assert sent[0] >= len(first) and result.status == 1
     assert any("TLS records" in event["why"] for event in events if event["event"] == "lost")
+
+
+# ---- through a proxy, and on a terminal
+
+
+def test_a_proxy_that_is_not_there_yet_and_then_cannot_reach_the_target() -> None:
+    with held() as sock:
+        args = ("--retry", "9", *QUICK, "--proxy", f"socks5://127.0.0.1:{port_of(sock)}", "192.0.2.1", "80", "--json")
+        with Process("connect", *args) as client:
+            client.feed(b"hello")
+            client.wait_for(SECOND)
+            sock.listen()
+            for reply in (b"\5\5", b"\5\0"):  # refused by its destination; connected
+                with accepted(sock) as peer:
+                    assert exactly(peer, 3) == b"\5\1\0"
+                    peer.sendall(b"\5\0")
+                    assert exactly(peer, 10) == b"\5\1\0\1\xc0\0\2\1\0\x50"
+                    peer.sendall(reply + b"\0\1\0\0\0\0\0\0")
+                    if reply == b"\5\0":
+                        assert receive_all(peer) == b"hello"
+                        peer.sendall(b"bye")
+            result = client.finish()
+    assert (result.status, result.out) == (0, b"bye")
+    whys = [event["refused"][0] for event in attempts_of(result.err)]
+    assert whys[0]["error"]["name"] == "ECONNREFUSED" and "refused" in whys[-1]["error"]["text"], whys[-1]
+
+
+def test_on_a_terminal_each_attempt_is_a_line() -> None:
+    with held() as sock:
+        screen = on_terminal("connect", "--retry", "2", *QUICK, "127.0.0.1", port_of(sock))
+    assert screen.status == 1
+    assert b"attempt 2 of 3 in" in screen.shown and b"attempt 3 of 3 in" in screen.shown
+    assert b"gave up on" in screen.shown
 
 
 # ---- what means nothing

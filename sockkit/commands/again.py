@@ -83,6 +83,7 @@ class Again:
     Attributes:
         env: the surroundings for what is done again: its observer is ours.
         before: the conversation whose connection is gone, or None.
+        lost: something was, and it was said.
     """
 
     def __init__(self, plan: ConnectPlan, env: Env, peer: str) -> None:
@@ -95,7 +96,7 @@ class Again:
         self._random = random.Random(plan.seed).random
         self._held: list[Event] = []
         self._holding = False
-        self._lost = False
+        self.lost = False
         first = plan.retry_delay or FIRST_DELAY
         most = plan.retry_max_delay or max(MOST_DELAY, first)
         if plan.wait_for is not None:
@@ -116,7 +117,7 @@ class Again:
             if isinstance(event, Handshake) or (isinstance(event, Opened) and not self._tls):
                 self._release()
         elif isinstance(event, Lost):
-            self._lost = True
+            self.lost = True
         self._outer.observer(event)
 
     def _release(self) -> None:
@@ -139,12 +140,9 @@ class Again:
             begun = clock()
             try:
                 status = call.once(loop, target)
-            except Signalled:
+            except BaseException as end:
                 if self._holding:
-                    self._say_interrupted(())
-                raise
-            except BaseException:
-                self._release()
+                    self._break_off(end, ())
                 raise
             session, failures = call.session, [event for event in self._held if isinstance(event, Failed)]
             if status is Exit.OK and session is None:  # -z
@@ -152,8 +150,8 @@ class Again:
             if not self._holding:
                 assert session is not None
                 self.before, kept = session, session.kept
-                if not (self._plan.reconnect and session.peer_gone) or (session.input_over and not kept):
-                    return Exit.FAILED if self._lost else status
+                if not (session.settings.reconnect and session.peer_gone) or (session.input_over and not kept):
+                    return Exit.FAILED if self.lost else status
                 if kept:
                     text = f"{len(kept)} bytes that this connection did not take are for the next one"
                     self._outer.observer(Note(clock(), session.number, Level.INFO, text))
@@ -184,25 +182,29 @@ class Again:
         self._outer.observer(Retrying(clock(), patience.attempt, patience.attempts, delay, refused))
         try:
             self._wait(loop, delay)
-        except (Signalled, OutputGone) as end:
-            if isinstance(end, Signalled):
-                patience.attempt = made
-                self._say_interrupted(refused)
+        except BaseException as end:
+            patience.attempt = made
+            self._break_off(end, refused)
             raise
         return True
 
     def _made(self, count: int) -> str:
         return f"{count} attempt{'s' * (count != 1)} in {self._patience.elapsed(self.env.clock()):.1f} s"
 
-    def _say_interrupted(self, refused: tuple[Refused, ...]) -> None:
-        last = f", the last: {describe(refused[-1].error)}" if refused else ""
-        text = f"interrupted while waiting for {self._peer}: {self._made(self._patience.attempt)}{last}"
-        self._outer.observer(Note(self.env.clock(), 0, Level.WARNING, text))
+    def _break_off(self, end: BaseException, refused: tuple[Refused, ...]) -> None:
+        """There is no connection, and something else ended the run."""
+        if isinstance(end, Signalled):
+            last = f", the last: {describe(refused[-1].error)}" if refused else ""
+            text = f"interrupted while waiting for {self._peer}: {self._made(self._patience.attempt)}{last}"
+            self._outer.observer(Note(self.env.clock(), 0, Level.WARNING, text))
+        elif not isinstance(end, OutputGone):
+            self._release()
         self._lose_kept()
 
     def _lose_kept(self) -> None:
         kept = self.before.kept if self.before is not None else b""
         if kept:
+            self.lost = True
             why = "read from stdin, and there was no further connection to take it"
             self._outer.observer(Lost(self.env.clock(), 0, len(kept), why))
 

@@ -462,7 +462,7 @@ class _Call:
                 return self.once(loop, target) if self.again is None else self.again.run(loop, self, target)
             except _Over:
                 self.env.observer(Note(self.env.clock(), 0, Level.INFO, duration_text(self.plan)))
-                return Exit.OK
+                return Exit.FAILED if self.again is not None and self.again.lost else Exit.OK
             finally:
                 self._close_ends()
 

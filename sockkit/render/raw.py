@@ -1,13 +1,16 @@
 """``-o FILE.raw``: the bytes and nothing else, a file for each direction: ``FILE.sent.raw`` and ``FILE.received.raw``.
 
-Of a server, which may have many conversations, each has its number: ``FILE.1.sent.raw``. Between datagrams there is nothing.
+Of a server, which may have many conversations, each has its number: ``FILE.1.sent.raw``; of a client that connects again, from the
+second on. Between datagrams there is nothing.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 
+from sockkit.errors import UsageError
 from sockkit.events import Closed, Data, Direction, Event, Interest, Opened
 from sockkit.render import WHOLE, Wish
 from sockkit.render.files import Recording, destination
@@ -29,7 +32,7 @@ class Raw:
         os.close(os.open(os.path.dirname(path) or ".", os.O_RDONLY))  # better known now
 
     def _path(self, session: int, direction: Direction) -> str:
-        number = f".{session}" if self._numbered else ""
+        number = f".{session}" if self._numbered or session > 1 else ""
         return f"{self._stem}{number}.{direction.value}{self._suffix}"
 
     def __call__(self, event: Event) -> None:
@@ -40,10 +43,15 @@ class Raw:
         elif isinstance(event, Opened):
             for direction in Direction:
                 path = self._path(event.session, direction)
-                self._files[event.session, direction] = Recording(path, force=self._force)
+                try:
+                    self._files[event.session, direction] = Recording(path, force=self._force)
+                except UsageError as error:  # of a later conversation: this is no time for bad input
+                    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path) from error
         elif isinstance(event, Closed):
             for direction in Direction:
-                self._files.pop((event.session, direction)).close(keep=True)
+                file = self._files.pop((event.session, direction), None)
+                if file is not None:
+                    file.close(keep=True)
 
     def close(self) -> None:
         """See ``files.Recorder``."""
