@@ -216,7 +216,7 @@ def test_open_closed_filtered() -> None:
             peer.connect(sock.getsockname())
     assert (result.status, result.err) == (0, b"")
     title, _, header, *rows = result.text.splitlines()
-    assert re.fullmatch(r"127\.0\.0\.1: 3 TCP ports asked in 0\.\d{3} s", title)
+    assert re.fullmatch(r"127\.0\.0\.1: 3 TCP ports asked in [\d.]+ s", title)
     assert header.split() == ["port", "state", "service", "errno", "ms"]
     found = {int(row.split()[0]): row.split() for row in rows[:3]}
     assert found[port_of(sock)][1] == "open"
@@ -560,7 +560,7 @@ def test_udp_says_no_more_than_it_knows() -> None:
     """An echo server answers an empty datagram; a port that is shut is refused by ICMP; silence is silence."""
     with Server("-u") as server, listener(type=socket.SOCK_DGRAM) as silent:
         closed = free_port(socket.SOCK_DGRAM)
-        found = scan("-u", "-w", "0.4", HERE, listed(server.port, closed, silent))
+        found = scan("-u", "-w", "1", HERE, listed(server.port, closed, silent))
         result = run("connect", "-z", "-u", "-w", "0.4", HERE, listed(closed, silent))
         silent.settimeout(0.1)
         came = [silent.recv(10) for _ in range(4)]
@@ -570,7 +570,7 @@ def test_udp_says_no_more_than_it_knows() -> None:
     assert states(found) == {server.port: "open", closed: "closed", port_of(silent): "no answer"}
     assert found["scan"]["protocol"] == "udp"
     (row,) = [row for row in found["ports"] if row["state"] == "no answer"]
-    assert row["errno"] is None and row["ms"] >= 400
+    assert row["errno"] is None and row["ms"] >= 1000
     assert came == [b""] * 4, "two empty datagrams from each run, and nothing else"
     assert result.status == 1
     assert "nothing came back in 0.4 s: open, filtered, or lost on the way, nothing tells which" in result.text
@@ -597,9 +597,9 @@ def test_an_answer_to_the_second_datagram_counts() -> None:
 
         thread = threading.Thread(target=answer)
         thread.start()
-        found = scan("-u", "-w", "0.6", HERE, listed(peer, peer))
+        found = scan("-u", "-w", "1", HERE, listed(peer, peer))
         thread.join()
-    assert states(found) == {port_of(peer): "open"} and found["ports"][0]["ms"] >= 300
+    assert states(found) == {port_of(peer): "open"} and found["ports"][0]["ms"] >= 500
 
 
 def test_one_udp_port_is_told_on_stderr() -> None:
@@ -687,7 +687,7 @@ def test_a_terminal_shows_how_far_it_has_come() -> None:
         screen = on_terminal(*words)
         quiet = on_terminal(*words, "-q")
     assert screen.status == 1
-    assert re.search(rb"\r.* 25 % 0 open", screen.shown)
+    assert re.search(rb"\r.* (25|50|75) % 0 open", screen.shown)
     assert b"\r\x1b[K" in screen.shown, "the bar goes"
     assert b"no answer" in screen.shown.rpartition(b"\x1b[K")[2]
     assert b"%" not in quiet.shown
