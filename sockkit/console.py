@@ -15,7 +15,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from sockkit import stdio
-from sockkit.events import Env, Event, Lost
+from sockkit.errors import Signalled
+from sockkit.events import Data, Env, Event, Lost
 from sockkit.loop import READ, WRITE, Loop, Timer, polled
 from sockkit.stdio import LocalEnd
 
@@ -29,7 +30,9 @@ PASTE_ON, PASTE_OFF = "\x1b[?2004h", "\x1b[?2004l"
 """Bracketed paste: what is pasted is told from what is typed, so that a newline in it sends nothing."""
 CLEAR = "\x1b[H\x1b[2J"
 ROOM = 64 * 1024
-"""Bytes that may wait for the terminal, or of finished lines for the peer."""
+"""Bytes of finished lines that may wait for the peer."""
+PIECE = 4096
+"""Bytes that are written to the terminal at once: what it takes when somebody reads."""
 SOON = 0.02
 """Seconds after which the library is loaded, which takes ten times as long: what a peer says at once is shown before."""
 ESCAPE = 0.1
@@ -83,6 +86,7 @@ class Console:
         self._showing = False
         self._resumed = False
         self._waiting = bytearray()
+        self._held: deque[Event] = deque()
         self.source: LocalEnd | None = None
         self.sink: LocalEnd | None = None
 
@@ -207,13 +211,16 @@ class Console:
         assert self._loop is not None
         try:
             while self._waiting:
-                del self._waiting[: os.write(self._out.fd, self._waiting[:ROOM])]
+                del self._waiting[: os.write(self._out.fd, self._waiting[:PIECE])]
         except BlockingIOError:
             self._loop.watch(self._watched, WRITE, self._drain)
             return
         except OSError:
             self._waiting.clear()  # the terminal is gone, of which the session is told
         self._loop.forget(self._watched)
+        held, self._held = self._held, deque()
+        for event in held:
+            self._observe(event)
 
     def _later(self) -> None:
         """What is still to change is drawn once, however much happens before the loop's next turn."""
@@ -227,21 +234,34 @@ class Console:
             self._put(self._screen.show())
 
     def _say(self, data: bytes | memoryview) -> int:
-        """See ``syscalls.Write``: text of the peer's, made harmless."""
-        if len(self._waiting) > ROOM:
-            self._drain()
-            if len(self._waiting) > ROOM:
-                raise BlockingIOError
+        """See ``syscalls.Write``: text of the peer's, made harmless. No more is taken than the terminal takes."""
+        self._drain()
+        text, taken = bytes(data), 0
+        while taken < len(text) and not self._waiting:
+            end = min(taken + PIECE, len(text))
+            while end < len(text) and text[end] & 0xC0 == 0x80:  # a character is not cut
+                end += 1
+            self._say_piece(text[taken:end])
+            taken = end
+        if not taken and text:
+            raise BlockingIOError
+        return taken
+
+    def _say_piece(self, piece: bytes) -> None:
+        text = piece.decode("utf-8", "backslashreplace")
         if self._before is None:  # in the background, or not yet
-            self._tail = (self._tail + bytes(data[-ROOM:]).decode("utf-8", "replace")).rpartition("\n")[2][-ROOM:]
-            self._waiting += data
-            self._drain()
-            return len(data)
-        self._put(self._screen.say(bytes(data).decode("utf-8", "backslashreplace")))
+            self._tail = (self._tail + text).rpartition("\n")[2][-PIECE:]
+            self._put(text)
+            return
+        self._put(self._screen.say(text))
         self._later()
-        return len(data)
 
     def _observe(self, event: Event) -> None:
+        if self._waiting or self._held:  # what was said before comes first
+            if isinstance(event, Data) and event.payload is not None:
+                event = event._replace(payload=bytes(event.payload))  # its buffer is used again
+            self._held.append(event)
+            return
         if self._before is None:
             self._outer.observer(event)
             return
@@ -323,22 +343,36 @@ class Console:
         return size
 
     def close(self) -> None:
-        """The terminal as it was. What was typed and not sent is said to be lost."""
+        """The terminal as it was, when it has taken everything. What was typed and not sent is said to be lost.
+
+        Raises:
+            Signalled: a signal came meanwhile.
+        """
         loop = self._loop
         if loop is None or self.source is None:
             return
+        self.source = None
         self._starting.cancel()
-        if self._before is not None:
-            self._put(self._screen.leave() + PASTE_OFF)
-        self._restore()
         if self._flushing is not None:
             self._flushing.cancel()
         loop.forget(self.env.stdin)
+        if self._before is not None:
+            self._put(self._screen.leave() + PASTE_OFF)
+        asked = loop.signal
         loop.forget(self._watched)
+        while self._waiting and loop.signal is None and loop.wait_for(self._watched, WRITE):
+            self._drain()
+            loop.forget(self._watched)
+        self._restore()
+        lost, self._waiting = len(self._waiting), bytearray()
+        while self._held:
+            self._outer.observer(self._held.popleft())
         for fd in (self._watched, self._bell, self._ring):
             os.close(fd)
         self._out.close()
-        self.source = None
-        if self._lines:
-            size = sum(map(len, self._lines))
-            self._outer.observer(Lost(self._outer.clock(), 0, size, "typed, and not sent before the end"))
+        typed = sum(map(len, self._lines))
+        for size, why in ((lost, "the terminal did not take it"), (typed, "typed, and not sent before the end")):
+            if size:
+                self._outer.observer(Lost(self._outer.clock(), 0, size, why))
+        if loop.signal is not None and asked is None:
+            raise Signalled(loop.signal)

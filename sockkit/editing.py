@@ -258,6 +258,10 @@ class Screen:
         done, newline, rest = (self.partial + text).rpartition("\n")
         out += done + newline
         # Rows that are full do not change any more.
+        if rest.isascii() and rest.isprintable():
+            size = (len(rest) - 1) // self._columns * self._columns if rest else 0
+            self.partial = rest[size:]
+            return out + rest[:size] + " \r" * bool(size)
         rows: list[list[str]] = [[]]
         row = column = 0
         for cell in _cells_of(rest):

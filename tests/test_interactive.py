@@ -12,6 +12,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -45,7 +46,7 @@ class Person:
             if stdout:
                 os.dup2(os.open(stdout, os.O_WRONLY | os.O_CREAT), 1)
             os.execvpe(command[0], command, {**ENVIRONMENT, "TERM": "xterm", "NO_COLOR": "1", **(env or {})})
-        self.screen = pyte.Screen(COLUMNS, ROWS)
+        self.screen = pyte.HistoryScreen(COLUMNS, ROWS, history=100_000)
         self._stream = pyte.ByteStream(self.screen)
         self.written = b""
 
@@ -58,11 +59,17 @@ class Person:
         return [row.rstrip() for row in self.screen.display if row.strip()]
 
     @property
+    def everything(self) -> list[str]:
+        """What has scrolled away, and what is shown."""
+        above = ["".join(row[column].data for column in range(COLUMNS)).rstrip() for row in self.screen.history.top]
+        return above + self.shown
+
+    @property
     def place(self) -> tuple[str, int]:
         """The row of the cursor, and its column."""
         return self.screen.display[self.screen.cursor.y].rstrip(), self.screen.cursor.x
 
-    def _more(self, deadline: float) -> bool:
+    def more(self, deadline: float) -> bool:
         if not select.select([self.master], [], [], max(deadline - time.monotonic(), 0))[0]:
             return False
         try:
@@ -77,7 +84,7 @@ class Person:
         """Until it is so."""
         deadline = time.monotonic() + TIMEOUT
         while not seen():
-            assert self._more(min(deadline, time.monotonic() + 0.05)) or time.monotonic() < deadline, (
+            assert self.more(min(deadline, time.monotonic() + 0.05)) or time.monotonic() < deadline, (
                 f"never seen: {self.shown}, cursor {self.screen.cursor.y, self.screen.cursor.x}, {self.written!r}"
             )
 
@@ -87,7 +94,7 @@ class Person:
             lambda: (
                 self.shown[-len(rows) :] == list(rows)
                 and (cursor is None or self.place == (rows[-1], cursor))
-                and not self._more(time.monotonic() + 0.02)
+                and not self.more(time.monotonic() + 0.02)
             )
         )
 
@@ -98,7 +105,7 @@ class Person:
 
     def end(self) -> int:
         """Wait for the end of the program, and for what it writes until then."""
-        while self._more(time.monotonic() + TIMEOUT):
+        while self.more(time.monotonic() + TIMEOUT):
             pass
         status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         self.pid = 0
@@ -186,6 +193,53 @@ def test_the_peers_text_is_never_in_ones_own_line() -> None:
         assert receive_all(peer) == b""
         peer.close()
         assert person.end() == 0
+
+
+@pytest.mark.once
+def test_a_terminal_that_nobody_reads_for_a_while() -> None:
+    """All of what the peer says comes, before what the story says of its end."""
+    lines = [f"{number:06} {'.' * 60}" for number in range(2_000)]
+    with calling("--set", "RCVBUF=4096", quiet=False) as (person, peer):
+        person.wait(lambda: person.edits)
+        person.type("half")
+        person.sees("half")
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        thread = threading.Thread(target=peer.sendall, args=("".join(f"{line}\n" for line in lines).encode(),))
+        thread.start()  # it is held up by the terminal, which nobody reads
+        while not is_idle(person.pid, 0.1):
+            pass
+        assert thread.is_alive()
+        person.type("\x15\x04")
+        person.wait(lambda: not thread.is_alive())
+        peer.close()
+        assert person.end() == 0
+    everything = person.everything
+    first = everything.index(f"{lines[0]}"[:COLUMNS])
+    shown = [row for row in everything[first:] if "stdin ended" not in row and "FIN sent" not in row]
+    expected = rows_of("\n".join(lines), COLUMNS)
+    assert shown[: len(expected)] == expected
+    assert "closed: received 132.8 KiB" in "".join(shown[len(expected) :])
+
+
+def test_a_stopped_terminal_does_not_hold_up_a_signal() -> None:
+    with calling() as (person, peer):
+        person.wait(lambda: person.edits)
+        person.type("\x13")  # Ctrl-S
+        thread = threading.Thread(target=_send, args=(peer,))
+        thread.start()
+        while not is_idle(person.pid, 0.1):
+            pass
+        os.kill(person.pid, signal.SIGTERM)
+        assert os.waitstatus_to_exitcode(os.waitpid(person.pid, 0)[1]) == -signal.SIGTERM
+        person.pid = 0
+    thread.join(TIMEOUT)  # nobody listens any more
+
+
+def _send(peer: socket.socket) -> None:
+    try:
+        peer.sendall(b"line\n" * 1_000_000)
+    except OSError:
+        pass
 
 
 def test_a_prompt_that_was_there_before_the_editor() -> None:
