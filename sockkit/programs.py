@@ -340,6 +340,9 @@ def told(session: Session, handshake: Handshake | None) -> dict[str, str]:
         for which in ("PEER", "LOCAL"):
             host, _, port = found[which].rpartition(":")
             found |= {f"{which}_HOST": host.strip("[]"), f"{which}_PORT": port}
+    elif found["FAMILY"] == "AF_UNIX":
+        user = zip(("PEER_UID", "PEER_PID"), syscalls.peer_user(session.env, session.sock), strict=True)
+        found |= {name: str(number) for name, number in user if number is not None}
     if handshake is not None:
         found |= {"TLS_VERSION": handshake.version, "TLS_CIPHER": handshake.cipher, "TLS_VERIFIED": handshake.verified}
         if handshake.alpn is not None:

@@ -550,7 +550,7 @@ class Session:
         lane = relay.inbound
         leaving = False
         if lane.state is State.FINISHED and not lane.shut and self.sink is not None and self.sink.finish is not None:
-            leaving = self.sink.gone is not None and self._is_leaving(self.sink)
+            leaving = self.sink.gone is not None and self._leaves_some(self.sink)
             if not leaving and self.sink is not None:
                 self._finish_sink(self.sink)
         if self._taken is not None and not lane.over and relay.outbound is not None and relay.outbound.over:
@@ -873,30 +873,33 @@ class Session:
         else:
             self._look_again()
 
-    def _is_leaving(self, sink: LocalEnd) -> bool:
-        """Its stdout is over, and it has not read all that there is: most likely it is about to end. In a moment it is known what it took."""
+    def _leaves_some(self, sink: LocalEnd) -> bool:
+        """It has not read all that there is. Its input ends when it has, so that it is known what it took if it never does.
+
+        Where nothing is awaited of it any more, that is not waited for longer than it has for ending by itself.
+        """
         assert sink.gone is not None
-        outbound = self.relay.outbound
-        if outbound is None or not outbound.over or not sink.gone():
+        if not sink.gone():
             return False
-        now = self.env.clock()
-        self._leaving = self._leaving or now
-        if now - self._leaving > TAKING:
-            self._desert(sink)
-            return False
+        if self.relay.outbound is not None and self.relay.outbound.over:
+            now = self.env.clock()
+            self._leaving = self._leaving or now
+            if now - self._leaving > TAKING:
+                self._desert(sink)
+                return False
         self._look_again()
         return True
 
     def _look_again(self) -> None:
         """Soon: no event tells."""
         if self._grace is None:
-            self._pause = min(self._pause * 2, 0.05)
 
             def again() -> None:
                 self._grace = None
                 self.update()
 
             self._grace = self.loop.later(self._pause, again)
+            self._pause = min(self._pause * 2, 0.05)
 
     def _await_taking(self) -> None:
         """The peer is gone. What it has sent is still for the program, or the server, beyond us, as long as that takes any

@@ -172,12 +172,14 @@ def test_no_more_programs_than_max_conns() -> None:
 @needs_unix
 def test_over_a_unix_socket(tmp_path: Path) -> None:
     path = tmp_path / "s"
-    with Server("-U", str(path), *SH, 'cat; echo "$SOCKKIT_FAMILY $SOCKKIT_LOCAL"', free_port=False) as server:
+    told = 'cat; echo "$SOCKKIT_FAMILY $SOCKKIT_LOCAL $SOCKKIT_PEER_UID $SOCKKIT_PEER_PID"'
+    who = b"%d %d" % (os.getuid(), os.getpid()) if sys.platform == "linux" else b" "
+    with Server("-U", str(path), *SH, told, free_port=False) as server:
         with socket.socket(socket.AF_UNIX) as sock:
             sock.connect(str(path))
             sock.sendall(b"hi ")
             sock.shutdown(socket.SHUT_WR)
-            assert receive_all(sock) == b"hi AF_UNIX %s\n" % os.fsencode(path)
+            assert receive_all(sock) == b"hi AF_UNIX %s %s\n" % (os.fsencode(path), who)
         server.stop()
 
 
@@ -348,6 +350,9 @@ def test_a_program_that_has_seen_enough() -> None:
             assert receive_all(sock) == b""
         result = server.finish()
     assert result.status == 0 and "3 bytes came that" in result.said
+    with Server("--once", "--exec", "--", "head", "-c", "3") as server:  # and the peer has ended long ago
+        assert ask(server, b"abcdef") == b"abc"
+        assert "3 bytes came that head did not take" in server.finish().said
 
 
 @pytest.mark.once
