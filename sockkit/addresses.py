@@ -40,7 +40,15 @@ _SUN_PATH = 108 if _LINUX or sys.platform == "win32" else 104
 _IPV6_TWINS = {"127.0.0.1": "::1", "0.0.0.0": "::"}
 _UINT32 = 0xFFFFFFFF
 _CIDS = {"any": _UINT32, "hypervisor": 0, "local": 1, "host": 2}
-_NO_URLS = "no URLs here: HOST PORT"
+_SCHEMES = {
+    "http": "80",
+    "ws": "80",
+    "https": "443 --tls",
+    "wss": "443 --tls",
+    "ssh": "22",
+    "telnet": "23 --telnet",
+    "tcp": "PORT",
+}
 
 
 class Sockaddr(bytes):
@@ -259,7 +267,7 @@ def _internet(request: Request, host: str, port: int) -> Target:
     if not host:
         raise request.error("the host is empty", f"HOST PORT, or a port alone, which means {DEFAULT_HOST}")
     if "://" in host:
-        raise request.error(f"{as_typed(host)} is not a host", _NO_URLS)
+        raise request.error(f"{as_typed(host)} is not a host", _no_urls(host))
     if not host.isprintable() or " " in host:
         raise request.error(f"the host {as_typed(host)} holds a character that no host name has")
     if ":" in host:
@@ -420,6 +428,25 @@ def _like_number(text: str) -> bool:
     return "." not in text and text.strip().lstrip("+-")[:1].isdigit()
 
 
+def _no_urls(url: str) -> str:
+    """What is typed here instead of a URL."""
+    scheme, _, rest = url.partition("://")
+    for mark in "/?#":
+        rest = rest.partition(mark)[0]
+    place, options = rest.rpartition("@")[2], ""
+    host, colon, port = place.rpartition(":")
+    if not colon or host.count(":") and not host.endswith("]"):
+        host, port = place, ""
+    if scheme.lower() in _SCHEMES:
+        usual, _, options = _SCHEMES[scheme.lower()].partition(" ")
+        port = port or usual
+    if not host or not port or not host.isprintable():
+        return "no URLs here: HOST PORT"
+    return (
+        f"no URLs here: {' '.join(filter(None, ('sockkit connect', options, escape(host.strip('[]')), escape(port))))}"
+    )
+
+
 def _port(text: str, largest: int = 65535) -> int:
     # getaddrinfo would take 70000 and mean 4464.
     if not is_number(text, largest):
@@ -429,7 +456,11 @@ def _port(text: str, largest: int = 65535) -> int:
 
 def _bad_port(text: str, hint: str | None = None, largest: int = 65535) -> UsageError:
     if hint is None and text[:1].isalpha() and text.isascii() and text.isalnum():
+        from sockkit.ports import services
+
         hint = "service names are not looked up"
+        if text in services("tcp"):
+            hint += f": {text} is {services('tcp')[text]}"
     return UsageError(f"{as_typed(text)} is not a PORT: a decimal number, 0 to {largest}", option="PORT", hint=hint)
 
 
@@ -458,7 +489,7 @@ def _looks_unix(request: Request) -> bool:
     word = request.words[0]
     scheme, colon, _ = word.partition("://")
     if colon and scheme.isalnum():
-        raise request.error(f"{as_typed(word)} is not a target", _NO_URLS)
+        raise request.error(f"{as_typed(word)} is not a target", _no_urls(word))
     return "/" in word or word.startswith("@")
 
 

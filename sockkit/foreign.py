@@ -20,6 +20,16 @@ from sockkit.errors import UsageError
 from sockkit.spec import FLAG, options
 from sockkit.text import escape, quoted
 
+TOOLS = {"nc": ("nc",), "netcat": ("nc",), "ncat": ("ncat",), "socat": ()}
+VERBS = {
+    "listen": ["-l"],
+    "chat": ["--chat"],
+    "broadcast": ["--broker"],
+    "scan": ["-z"],
+    "client": [],
+    "telnet": ["--telnet"],
+}
+"""What is typed where sockkit has its commands: a program's name, or what somebody may think that a command is called."""
 COMMANDS = {"serve": ServePlan, "connect": ConnectPlan}
 PROXY_PORTS = {"http": "3128", "socks4": "1080", "socks4a": "1080", "socks5": "1080", "socks5h": "1080"}
 """What nc and ncat take where a proxy is named without its port."""
@@ -993,6 +1003,14 @@ def answer(words: Sequence[str], at_fault: str = "") -> UsageError | None:
     at = next((at for at, word in enumerate(words) if word in COMMANDS and words[at - 1 : at] != ["-X"]), None)
     command = "" if at is None else words[at]
     rest = list(words) if at is None else [*words[:at], *words[at + 1 :]]
+    tools: tuple[str, ...] = ("nc", "ncat")
+    if not command and rest and rest[0] in (*TOOLS, *VERBS):
+        tools = TOOLS.get(rest[0], tools)
+        rest[:1] = VERBS.get(rest[0], [])
+    elif "--exec" in rest and at_fault in rest[rest.index("--exec") :] and "--" not in rest:
+        at = rest.index("--exec")
+        typed = Typed(["sockkit", command or "connect", *rest[:at], "--exec", "--", *rest[at + 1 :]])
+        return UsageError("the program stands behind a `--`, at the end", option="--exec", hint=f"type: {typed}")
     if is_socat(rest):
         found = _attempt(partial(socat, rest))
         if isinstance(found, UsageError):
@@ -1002,7 +1020,7 @@ def answer(words: Sequence[str], at_fault: str = "") -> UsageError | None:
         own = _attempt(partial(netcat, rest, "sockkit"))
         if isinstance(own, Line) and exists(own.typed()):
             return UsageError("options follow a command, here connect", option=at_fault, hint=f"type: {own.typed()}")
-    tries = {tool: _attempt(partial(netcat, rest, tool, listen=command == "serve")) for tool in ("nc", "ncat")}
+    tries = {tool: _attempt(partial(netcat, rest, tool, listen=command == "serve")) for tool in tools}
     lines = {tool: found for tool, found in tries.items() if isinstance(found, Line)}
     if lines:
         return _told(lines, at_fault)
@@ -1027,7 +1045,7 @@ def _told(lines: dict[str, Line], at_fault: str) -> UsageError:
     rows = {tool: next((row for row in lines[tool].used if at_fault in row.names), None) for tool in there}
     if len({str(command) for command in there.values()}) > 1:
         told = [
-            f"type: {command}  # {tool}: {row.meaning if (row := rows[tool]) else ''}"
+            f"type: {command}  # {tool}" + (f": {row.meaning}" if (row := rows[tool]) else "")
             for tool, command in there.items()
         ]
         return UsageError(f"{' and '.join(there)} mean different things by it", option=at_fault, hint="\n".join(told))
@@ -1039,5 +1057,5 @@ def _told(lines: dict[str, Line], at_fault: str) -> UsageError:
         text = f"that is {tool}'s way to say it"
     else:
         others = " and ".join(other for other in there if rows[other] is not None)
-        text = f"{others}: {row.meaning}" + (f"; here: {said(row)}" if said(row) else "")
+        text = f"{others}: {row.meaning}" + (f"; {said(row)}" if said(row) else "")
     return UsageError(text, option=at_fault, hint=f"type: {command}")

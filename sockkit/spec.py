@@ -132,12 +132,14 @@ class Kind(NamedTuple):
 
 
 def _seconds(text: str) -> float:
+    """Seconds; as ncat has it, with a unit too."""
+    scale = next((unit for unit in ("ms", "s", "m", "h") if text.endswith(unit)), "")
     try:
-        value = float(text)
+        value = float(text.removesuffix(scale)) * {"": 1, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}[scale]
     except ValueError:
         value = -1.0
     if not 0 <= value < 1e9:
-        raise UsageError(f"{quoted(text)} is no time: seconds from 0 to 999999999, such as 2 or 0.5")
+        raise UsageError(f"{quoted(text)} is no time: seconds from 0 to 999999999, such as 2, 0.5 or 500ms")
     return value
 
 

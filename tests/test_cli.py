@@ -21,7 +21,7 @@ import sockkit
 from sockkit import addresses, names, rules
 from sockkit.cli import COMMANDS, Verb
 from sockkit.commands import connect, inspect, probe, serve
-from sockkit.spec import GROUPS, Plan, options
+from sockkit.spec import GROUPS, SECONDS, Plan, options
 from tests.harness import ENVIRONMENT, FORBIDDEN, SOCKKIT, TIMEOUT, Process, Result, check, listener, on_terminal, run
 
 PLANS: dict[str, type[Plan]] = {
@@ -395,6 +395,7 @@ LONG = "/tmp/" + "x" * 120
         ("connect -4 ::1 80", "ADDRESS", "'::1' does not fit AF_INET"),
         ("connect a b c d", "ADDRESS", "one target has one word or two, here are 4"),
         ("connect http://localhost/", "ADDRESS", "is not a target"),
+        ("connect localhost http", "PORT", "'http' is not a PORT"),
         ("connect a..b 80", "ADDRESS", "a part of it is empty"),
         ("connect fe80::1%nosuch0 80", "ADDRESS", "no interface 'nosuch0'"),
         ("connect 127.0.0.1 0", "PORT", "port 0 is nobody's to connect to"),
@@ -425,12 +426,17 @@ def test_j6_bad_input(line: str, option: str, said: str) -> None:
     assert first.startswith(f"sockkit: {option}: ") and said in first
 
 
-@pytest.mark.parametrize("seconds", ["-5", "nan", "inf", "1e309", "x", ""])
+@pytest.mark.parametrize("seconds", ["-5", "nan", "inf", "1e309", "x", "", "ms", "1d", "1e9s", "-1ms", "300000h"])
 def test_j9_times(seconds: str) -> None:
     """J9."""
-    said = f"{seconds!r} is no time: seconds from 0 to 999999999, such as 2 or 0.5"
+    said = f"{seconds!r} is no time: seconds from 0 to 999999999, such as 2, 0.5 or 500ms"
     for option in ("--wait", "--idle-timeout", "--connect-timeout", "--reply-wait"):
         assert refused("connect", option, seconds, "127.0.0.1", "1") == [f"sockkit: {option}: {said}"]
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("500ms", 0.5), ("2s", 2), ("1.5m", 90), ("2h", 7200), ("0.5", 0.5)])
+def test_times_with_units(text: str, seconds: float) -> None:
+    assert SECONDS.parse(text) == seconds
 
 
 def test_j9_a_time_of_0() -> None:

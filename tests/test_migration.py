@@ -135,6 +135,13 @@ def test_flags_of_other_netcats(name: str) -> None:
         ("-F host 80", "sockkit: -F: sockkit carries the bytes"),
         ("-u -l 80 -e /bin/cat", "datagrams would lose their boundaries"),
         ("TCP:host:80", "type: sockkit connect host 80"),
+        ("nc -l 80", "type: sockkit serve --mode pipe 80"),
+        ("nc -i 1 host 80", "type: sockkit connect --line-delay 1 host 80"),
+        ("ncat -i 1 host 80", "type: sockkit connect --idle-timeout 1 host 80"),
+        ("socat - TCP:host:80", "type: sockkit connect host 80"),
+        ("scan host 1-100", "type: sockkit connect -z host 1-100"),
+        ("chat 80", "type: sockkit serve --mode chat 80"),
+        ("listen 80", "type: sockkit serve --mode pipe 80"),
         ("- TCP6:[::1]:80", "type: sockkit connect -6 ::1 80"),
         ("TCP-LISTEN:80,fork EXEC:cat", "type: sockkit serve 80 --exec -- cat"),
         ("TCP-LISTEN:80 PIPE", "type: sockkit serve --once 80"),
@@ -158,6 +165,29 @@ def test_what_is_said(line: str, said: str) -> None:
     assert answer is not None
     assert said in f"sockkit: {answer.option}: {answer}\n{answer.hint}"
     assert "secret" not in f"{answer}{answer.hint}"
+
+
+def test_a_program_without_its_dashes() -> None:
+    assert refused("serve", "--exec", "/bin/sh", "-i") == [
+        "sockkit: --exec: the program stands behind a `--`, at the end",
+        "sockkit: type: sockkit serve --exec -- /bin/sh -i",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "typed"),
+    [
+        ("connect https://me:secret@example.com/x?y=1", "sockkit connect --tls example.com 443"),
+        ("connect http://[::1]:8080/", "sockkit connect ::1 8080"),
+        ("connect telnet://example.com", "sockkit connect --telnet example.com 23"),
+        ("connect gopher://example.com", "HOST PORT"),
+        ("connect localhost http", "http is 80"),
+    ],
+)
+def test_urls_and_names_of_services(line: str, typed: str) -> None:
+    said = refused(*line.split())
+    assert said[-1].endswith(f": {typed}")
+    assert "secret" not in said[-1]
 
 
 def test_a_typo_is_not_taken_for_anothers() -> None:
