@@ -26,6 +26,9 @@ from sockkit.stdio import LocalEnd
 from sockkit.text import TerminalEscaper
 
 if TYPE_CHECKING:
+    from random import Random
+
+    from sockkit.associations import Association
     from sockkit.faults import Fates, Faults
 
 REMEMBERED = 4096
@@ -48,7 +51,7 @@ PATIENCE = 1.0
 class Peer:
     """Somebody who was heard from. Sizes in bytes."""
 
-    __slots__ = ("address", "heard", "number", "opened", "received", "sent", "text", "waiting")
+    __slots__ = ("address", "fates", "heard", "number", "opened", "received", "sent", "text", "waiting", "way")
 
     def __init__(self, number: int, address: Any, text: str, opened: float) -> None:
         self.number = number
@@ -58,11 +61,13 @@ class Peer:
         self.received = 0
         self.sent = 0
         self.waiting = 0  # datagrams
-        self.heard = opened  # when, last; kept in ``broadcast`` mode alone
+        self.heard = opened  # when, last; kept in the modes ``broadcast`` and ``relay`` alone
+        self.fates: dict[str, Fates] = {}  # by direction: a datagram that waits for its successor is of one order
+        self.way: Association | None = None
 
 
 class Datagrams:
-    """A bound datagram socket that answers (echo), throws away (discard), passes on (broadcast), or is our stdin and stdout (pipe).
+    """A bound datagram socket that answers (echo), throws away (discard), passes on (broadcast, relay), or is our stdin and stdout (pipe).
 
     In ``pipe`` mode what our input gives goes to the peer that was heard from last; before anybody was, it is not read.
 
@@ -86,9 +91,12 @@ class Datagrams:
         single: bool = False,
         on_end: Callable[[], None],
         takes: Callable[[Any], bool] | None = None,
+        beyond: Callable[[], tuple[socket, str]] | None = None,
     ) -> None:
         """
         Args:
+            beyond: makes a socket that is connected to the server which datagrams are passed on to, and says its address; raises
+                OSError.
             takes: whether a peer, by its address, is to be heard at all; it has said so if not.
             once: end after the first datagram, or in ``pipe`` mode with our input.
             single: there is but one peer, which the socket itself knows: messages come and go without an address.
@@ -143,7 +151,10 @@ class Datagrams:
         self._room = 1 if self._first_ends else WAITING
         usual = not single and sock.family in USUAL and self._beside is None and self._itself is None
         faults = settings.faults
-        self._fates: Fates | None = None
+        self._beyond = beyond
+        self._lasts = settings.idle_timeout
+        self._sweeping = False
+        self._random: Random | None = None
         self._spoil: Transform | None = None
         if faults is not None:
             self._misbehave(faults)
@@ -160,7 +171,7 @@ class Datagrams:
         """Begin to watch."""
         self._dropped_before = syscalls.datagrams_dropped(self.env, self.sock) or 0
         self.update()
-        if self.settings.idle_timeout is not None:
+        if self.settings.idle_timeout is not None and self._beyond is None:
             self._watch_idleness(self.settings.idle_timeout)
 
     def update(self) -> None:
@@ -279,6 +290,8 @@ class Datagrams:
             piece = (self._beside.piece if self._beside is not None else None) or size
             for start in range(0, size, piece or 1) if size else (0,):  # what the kernel joined goes back as it came
                 self._answer(buffer[start : min(start + piece, size)], peer)
+        elif self._beyond is not None:
+            self._send_onward(bytes(buffer[:size]), peer)
         elif self.mode == "broadcast":
             self._pass_on(bytes(buffer[:size]), peer)
         elif self.mode == "pipe" and self.sink is not None:
@@ -318,10 +331,10 @@ class Datagrams:
                 self._answer(data, peer)
 
     def _misbehave(self, faults: Faults) -> None:
-        from sockkit.faults import Fates, corrupter, words
+        from sockkit.faults import corrupter, words
 
         self._tell_fault(words(faults), 0)
-        self._fates = Fates(faults, faults.random(0), self._tell_fault)
+        self._random = faults.random(0)
         if faults.corrupt:
             self._spoil = corrupter(faults.corrupt, faults.random(-1), partial(self._tell_fault, "corrupt"))
 
@@ -330,23 +343,94 @@ class Datagrams:
 
     def _answer(self, data: memoryview | bytes, peer: Peer) -> None:
         """Send to a peer; what was to be spoilt on purpose is, first."""
-        fates, faults = self._fates, self.settings.faults
-        if fates is None or faults is None:
+        if self.settings.faults is None:
             self._hand_over(data, peer)
-            return
-        for message in fates.of(bytes(data)):
+        else:
+            self._disturb(self.settings.faults, peer, "answer", bytes(data), lambda piece: self._hand_over(piece, peer))
+
+    def _disturb(
+        self, faults: Faults, peer: Peer, direction: str, data: bytes, hand_over: Callable[[bytes], None]
+    ) -> None:
+        """What becomes of a datagram that is on its way from or to a peer."""
+        from sockkit.faults import Fates
+
+        assert self._random is not None
+        fates = peer.fates.get(direction)
+        if fates is None:
+            fates = peer.fates[direction] = Fates(faults, self._random, self._tell_fault)
+        for message in fates.of(data):
             piece = message if self._spoil is None else self._spoil(message)
             if faults.delay is None:
-                self._hand_over(piece, peer)
+                hand_over(piece)
             else:
-                self.loop.later(faults.delay, partial(self._hand_over, piece, peer))
+                self.loop.later(faults.delay, partial(hand_over, piece))
         if fates.kept is not None:
-            self.loop.later(KEPT, partial(self._late, peer))
+            self.loop.later(KEPT, partial(self._late, fates, hand_over))
 
-    def _late(self, peer: Peer) -> None:
-        rest = self._fates.rest() if self._fates is not None else None
+    def _late(self, fates: Fates, hand_over: Callable[[bytes], None]) -> None:
+        rest = fates.rest()
         if rest is not None:
-            self._hand_over(rest, peer)
+            hand_over(rest)
+
+    # ---- passed on to a server
+
+    def _send_onward(self, data: bytes, peer: Peer) -> None:
+        """To the server behind us, each peer by a way of its own."""
+        if peer.way is None:
+            peer.way = self._make_way(peer)
+            if peer.way is None:
+                self._lose(peer, len(data), "there is no way to the server")
+                return
+        peer.heard = self.env.clock()
+        if self.settings.faults is None:
+            self._hand_onward(peer, data)
+        else:
+            self._disturb(self.settings.faults, peer, "onward", data, partial(self._hand_onward, peer))
+
+    def _hand_onward(self, peer: Peer, data: bytes) -> None:
+        if peer.way is None or not peer.way.send(data):
+            self._lose(peer, len(data), "not passed on to the server")
+
+    def _make_way(self, peer: Peer) -> Association | None:
+        from sockkit.associations import LASTS, Association
+
+        assert self._beyond is not None
+        try:
+            sock, name = self._beyond()
+        except OSError as error:
+            oldest = next(iter(self._peers.values()))
+            if error.errno in (errno.EMFILE, errno.ENFILE) and oldest is not peer:
+                del self._peers[oldest.address]
+                self._close(oldest)
+                return self._make_way(peer)
+            self._refused(peer.number, "connect to the server", error, None)
+            return None
+        if not self._sweeping:
+            self._sweeping = True
+            self._lasts = self._lasts or LASTS
+            self.loop.later(self._lasts / 10, self._sweep)
+        self.env.observer(Note(self.env.clock(), peer.number, Level.INFO, f"passed on to {name}"))
+        failed = lambda operation, error: self._refused(peer.number, operation, error, name)
+        return Association(self.loop, sock, name, self.buffer, partial(self._answered, peer), failed)
+
+    def _answered(self, peer: Peer, size: int) -> None:
+        """The server's answer stands in the buffer."""
+        if syscalls.was_cut(size, len(self.buffer)):
+            self._lose(peer, size - len(self.buffer), f"a datagram of {size} bytes was cut to {len(self.buffer)}")
+            size = len(self.buffer)
+        peer.heard = self.env.clock()
+        self._peers.move_to_end(peer.address)
+        self._answer(self.buffer[:size], peer)
+
+    def _sweep(self) -> None:
+        """Who was silent for long, and whose server was, is over."""
+        assert self._lasts is not None
+        while self._peers and (oldest := next(iter(self._peers.values()))).heard < self.env.clock() - self._lasts:
+            del self._peers[oldest.address]
+            self._close(oldest)
+        self._sweeping = bool(self._peers)
+        if self._sweeping:
+            self.loop.later(self._lasts / 10, self._sweep)
 
     def _hand_over(self, data: memoryview | bytes, peer: Peer) -> None:
         """Send to a peer, now or, behind what waits for it already, when it has room."""
@@ -518,6 +602,9 @@ class Datagrams:
 
     def _close(self, peer: Peer) -> None:
         now = self.env.clock()
+        if peer.way is not None:
+            peer.way.close()
+            peer.way = None
         self.env.observer(
             Closed(
                 now,

@@ -49,7 +49,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("loop",),
     ("carriers", "console", "nvt", "pace", "rights"),
     ("sessions",),
-    ("calculation", "datagrams", "dial", "door", "hub", "programs", "replay", "scanning", "tunnel"),
+    ("associations", "calculation", "datagrams", "dial", "door", "hub", "programs", "replay", "scanning", "tunnel"),
     ("commands.place",),
     (
         "commands",

@@ -185,7 +185,7 @@ def test_never_read_and_never_accept_leave_the_peer_waiting() -> None:
         (("serve", "--seed", "1"), "no --fault"),
         (("serve", "--mode", "relay"), "needs the address"),
         (("serve", "--to", "127.0.0.1:1"), "for --mode relay"),
-        (("serve", "-u", "--mode", "relay", "--to", "127.0.0.1:1"), "no connection"),
+        (("serve", "-u", "--mode", "relay", "--to", "127.0.0.1:1", "--once"), "no session that ends"),
     ],
 )
 def test_what_means_nothing_is_refused(args: tuple[str, ...], said: str) -> None:

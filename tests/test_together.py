@@ -496,7 +496,7 @@ def test_faults_disturb_what_each_gets() -> None:
         one.sendall(b"0123456789" * 5)
         assert exactly(two, 50) == exactly(three, 50) == b"0123456789" * 5
         server.stop()
-    with Server("--mode", "broadcast", "--fault", "corrupt=1", "--seed", "1") as server, members(server, 3) as found:
+    with Server("--mode", "broadcast", "--fault", "corrupt=50%", "--seed", "1") as server, members(server, 3) as found:
         found[0].sendall(bytes(100))
         spoilt = exactly(found[1], 100)
         assert spoilt == exactly(found[2], 100) != bytes(100)

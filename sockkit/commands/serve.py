@@ -14,6 +14,7 @@ from sockkit import addresses, stdio, syscalls, systemd
 from sockkit.carriers import CAPACITY, Shared
 from sockkit.commands.endpoint import (
     AF_UNIX,
+    LINUX,
     EndpointPlan,
     OwnPath,
     apply_settings,
@@ -351,8 +352,8 @@ class _Server:
             text = "--mode relay needs the address that it leads to" if plan.to is None else "it is for --mode relay"
             raise UsageError(text, option="--to")
         if plan.to is not None:
-            if not connections and plan.fileno is None:
-                raise UsageError("datagrams have no connection that could be passed on: leave -u out", option="--mode")
+            if not connections and plan.once:
+                raise UsageError("datagrams have no session that ends: leave it out", option="--once")
             self.beyond = addresses.parse_target([plan.to], argument="--to")
         if plan.keep and plan.mode != "pipe":
             raise UsageError(
@@ -647,6 +648,8 @@ class _Server:
                 return
             loop.watch(sock.fileno(), READ, self._on_client)
             return
+        if self.beyond is not None:
+            syscalls.more_descriptors(self.env)
         self.datagrams = Datagrams(
             loop,
             sock,
@@ -660,6 +663,7 @@ class _Server:
             single=means.mutual or not means.join & (Join.CONNECT | Join.SEND),
             on_end=loop.stop,
             takes=self.door.takes if self.door is not None else None,
+            beyond=self._way if self.beyond is not None else None,
         )
         self.datagrams.start()
         if self.player is not None:
@@ -776,6 +780,19 @@ class _Server:
         return SocketSpec(
             family or socket.AF_INET, self.plan.type_number() if self.means.boundaries else socket.SOCK_STREAM
         )
+
+    def _way(self) -> tuple[socket.socket, str]:
+        """A datagram socket that is connected to the server behind us. Raises OSError."""
+        env, (family, address, *_) = self.env, self.beyond_found[0]
+        sock = syscalls.make(env, self._spec_beyond(family)._replace(type=self.kind[1]))
+        try:
+            if family == AF_UNIX and LINUX:
+                syscalls.bind(env, sock, "")  # autobind, unix(7): without a name it gets no answer
+            syscalls.connect(env, sock, address)
+        except BaseException:
+            syscalls.close(env, sock)
+            raise
+        return sock, addresses.format_address(family, address)
 
     def _dial(self, number: int, sock: socket.socket, address: Any) -> None:
         """Connect to the server behind us; nothing is read of the client before."""
