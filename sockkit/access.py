@@ -66,8 +66,8 @@ Meaning = Network | Users | Name
 
 
 def words(text: str) -> list[str]:
-    """The rules within one value or one line: separated by commas or blanks; a ``#`` begins a comment."""
-    return text.partition("#")[0].replace(",", " ").split()
+    """The rules within one value or one line of a file: separated by commas or blanks."""
+    return text.replace(",", " ").split()
 
 
 def parse(rule: Rule) -> list[Meaning]:

@@ -62,7 +62,7 @@ def rules(given: Sequence[tuple[str, str, bool]], files: Sequence[tuple[str, str
     for path, option, allow in files:
         count = 0
         for number, line in enumerate(_lines(path, option), 1):
-            for word in access.words(line):
+            for word in access.words(line.partition("#")[0]):
                 found.add(Rule(word, option, f"{path}:{number}"), allow=allow)
                 count += 1
         if allow and not count:

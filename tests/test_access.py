@@ -116,6 +116,7 @@ def test_whatever_is_typed_is_a_rule_or_a_usage_error(text: str) -> None:
         ("010.0.0.1", "is not a host, a network"),
         ("127.0.0.1:80", "is not a host, a network"),
         ("[::1]", "is not a host, a network"),
+        ("10.0.0.1#x", "is not a host, a network"),
         ("10.0.0.9-5", "runs backwards: 10.0.0.5-10.0.0.9"),
         ("10.0.0.1-::2", "both ends are IPv4, or both IPv6"),
         ("10.0.0.1-300", "is not a host, a network"),
@@ -662,6 +663,17 @@ def test_a_name_that_nobody_knows_lets_no_server_begin() -> None:
     assert result.status == 1
     assert "look up no-such-name.invalid, which a rule names: " in result.said and "EAI_" in result.said
     assert "listening" not in result.said
+
+
+def test_whoever_says_who_may_come_is_not_warned_of_everybody() -> None:
+    with Server("--allow", "127.0.0.1", "0.0.0.0") as server:
+        assert b"warning" not in server.err
+        with server.connect() as good:
+            assert echoes(good)
+        server.stop()
+    with Server("--deny", "192.0.2.0/24", "0.0.0.0") as server:
+        server.wait_for(rb"warning: whoever can reach this host over the network can connect")
+        server.stop()
 
 
 def test_an_allowance_that_can_fit_nobody_is_warned_of() -> None:

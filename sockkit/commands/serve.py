@@ -569,7 +569,8 @@ class _Server:
             remark = "IPv6 only" if only else "IPv6, and IPv4 as ::ffff:a.b.c.d"
         else:
             remark = ""
-        if addresses.is_loopback(sock.family, address):
+        known = self.limits is not None and self.limits.rules is not None and self.limits.rules.only
+        if addresses.is_loopback(sock.family, address) or known:  # who may come has been thought of
             return remark, ""
         can = "runs a program here" if self.plan.runs_program else "can connect"
         return remark, f"whoever can reach this host over the network {can}: 127.0.0.1 is for this host only"
