@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import signal
 import socket
 import ssl
@@ -21,9 +22,10 @@ import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sockkit.cli import sockkit
 from sockkit.commands.connect import ConnectPlan
 from sockkit.commands.connect import run as connect
-from sockkit.errors import Exit
+from sockkit.errors import Exit, UsageError
 from sockkit.events import Closed, Env, Event, Interest, Lost, Retrying
 from sockkit.retry import JITTER, SHORTEST, Patience, Policy, passing
 from sockkit.tls import TlsError, Truncated
@@ -701,6 +703,21 @@ def test_on_a_terminal_each_attempt_is_a_line() -> None:
     assert b"gave up on" in screen.shown
 
 
+def test_what_is_typed_between_two_connections_goes_to_the_next() -> None:
+    def serve() -> bytes:
+        with accepted(sock) as peer:
+            peer.sendall(b"welcome\n")
+        with accepted(sock) as peer:
+            return receive_all(peer)
+
+    with listener() as sock:
+        server = Task(serve)
+        args = ("--reconnect", "--retry-delay", "1", "127.0.0.1", port_of(sock))
+        screen = on_terminal("connect", *args, typed=b"while away\r\x04", until=rb"connection gone")
+        assert server.get() == b"while away\n"
+    assert screen.status == 0 and b"welcome" in screen.shown
+
+
 # ---- what means nothing
 
 
@@ -732,8 +749,10 @@ def test_on_a_terminal_each_attempt_is_a_line() -> None:
     ],
 )
 def test_what_cannot_be_is_refused_by_name(args: tuple[str, ...], option: str, words: str) -> None:
-    result = run("connect", *args)
-    assert result.status == 2 and result.said.startswith(f"sockkit: {option}: ") and words in result.said, result.said
+    typed = ["connect", *args]
+    with pytest.raises(UsageError, match=re.escape(words)) as refused:
+        sockkit.main(typed, prog_name="sockkit", standalone_mode=False, obj=typed)
+    assert refused.value.option == option
 
 
 def test_code_says_that_it_tries_once() -> None:
