@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from sockkit.chat import MOST_LINE, NAME_RULE, Lines, Names, shown
 from sockkit.text import TerminalEscaper
-from tests.harness import TIMEOUT, Server, need, needs_linux, needs_unix, receive_all, resident, run
+from tests.harness import TIMEOUT, Process, Server, need, needs_linux, needs_unix, receive_all, resident, run
 from tests.peers import BLOCK, EVIL, MIB, Task, eventually, exactly, pour, reset, story_of
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="CANNOT: signals as POSIX has them")
@@ -472,6 +472,21 @@ def test_a_chat_goes_on_after_a_gap() -> None:
 
 
 # ---- with others
+
+
+def test_ours_as_members() -> None:
+    with (
+        Server("--mode", "chat") as server,
+        chatters(server, 1) as (one,),
+        Process("connect", "--recv-only", server.address) as two,
+    ):
+        assert line(one) == "-- user-2 joined\n"
+        assert run("connect", "--send-only", server.address, stdin=b"done\n") == (0, b"", b"")
+        two.wait_for(rb"-- user-3 joined\n<user-3> done\n-- user-3 left\n", stream="out")
+        assert until(one, b" left\n") == b"-- user-3 joined\n<user-3> done\n-- user-3 left\n"
+        server.kill(signal.SIGTERM)
+        assert two.finish().status == 0
+        server.finish()
 
 
 def test_crlf_is_what_members_get_where_it_is_asked_for() -> None:
