@@ -31,7 +31,6 @@ from sockkit.events import Env, Failed, Level, Note, Opened
 from sockkit.loop import WRITE, Loop, Timer
 from sockkit.relay import Relay
 from sockkit.resolve import Resolved
-from sockkit.retry import SHORTEST
 from sockkit.semantics import Join, Semantics, semantics
 from sockkit.sessions import Session, Settings
 from sockkit.spec import PORT, SECONDS, Kind, SocketSpec, number, option
@@ -57,6 +56,8 @@ def _attempts(text: str) -> float:
 
 
 def _delay(text: str) -> float:
+    from sockkit.retry import SHORTEST
+
     seconds = SECONDS.parse(text)
     assert isinstance(seconds, float)
     if seconds < SHORTEST:
