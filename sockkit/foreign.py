@@ -967,7 +967,7 @@ def _joined(line: Line, left: End, right: End, *, one_way: bool) -> Line:
         elif not receives:
             line.flags.append(("--send-only",))
         line.after = " ".join(filter(None, (other.reads if sends else "", other.writes if receives else "")))
-    if line.udp and (line.program or line.shell or line.mode == "relay"):
+    if line.udp and (line.program or line.shell):
         raise NoWay(NO_DATAGRAMS, option=None)
     return line
 
@@ -976,8 +976,8 @@ def _both_sockets(line: Line, other: End) -> None:
     """Between two sockets: the mode relay, or a sockkit as the program."""
     if other.role == "listen":
         raise NoWay("two that listen are not joined: the one that connects decides", option="ADDRESS")
-    plain = not other.flags and not other.proxy and not other.bind
-    if line.listen and plain and not line.udp and len(other.address) == 2:
+    plain = other.flags == [("-u",)] * line.udp and not other.proxy and not other.bind
+    if line.listen and plain and len(other.address) == 2:
         host, port = other.address
         line.mode, line.to = "relay", f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         return
