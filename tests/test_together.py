@@ -190,7 +190,7 @@ def test_a_stalled_reader_holds_nobody_up() -> None:
     """It is waited for once, for as long as ``--patience`` says; then its connection is reset, and what it missed is said."""
     count = 48
     with (
-        Server("--mode", "broadcast", "--patience", "0.3") as server,
+        Server("--mode", "broadcast", "--patience", "1") as server,
         members(server, 4) as (stalled, one, two, sender),
     ):
         before = resident(server.pid)
@@ -200,7 +200,7 @@ def test_a_stalled_reader_holds_nobody_up() -> None:
         begun = time.monotonic()
         sent = pour(sender.sendall, count, lambda: None)
         assert [task.get() for task in hearing] == [sent] * 2
-        assert time.monotonic() - begun < 8
+        assert time.monotonic() - begun < 15
         assert resident(server.pid) - before < 16 * MIB
         said = server.wait_for(rb"#1 lost \S+ \S+ \((\d+) bytes\): not handed over before the end")
         got = bytearray()
@@ -216,7 +216,7 @@ def test_a_stalled_reader_holds_nobody_up() -> None:
 def test_many_stalled_readers_cost_no_memory(tmp_path: Path) -> None:
     """A hundred of them, that stall at different times, in a chat, which keeps them."""
     path, text = str(tmp_path / "s"), b"x" * 4000 + b"\n"
-    with Server("--mode", "chat", "--patience", "0.5", "-U", path, free_port=False) as server, ExitStack() as stack:
+    with Server("--mode", "chat", "--patience", "1", "-U", path, free_port=False) as server, ExitStack() as stack:
 
         def join() -> socket.socket:
             sock = stack.enter_context(socket.socket(socket.AF_UNIX))
