@@ -25,7 +25,7 @@ import trustme
 
 from sockkit import foreign
 from sockkit.foreign import Row
-from tests.harness import ENVIRONMENT, SOCKKIT, need
+from tests.harness import ENVIRONMENT, SOCKKIT, has_ipv6, need
 from tests.peers import free_port
 
 REQUEST = b"hello\nworld\nbye\n"
@@ -238,6 +238,8 @@ def tcp_server(run: Run, address: tuple[str, int] = ("127.0.0.1", 0), talk: bool
 
 
 def tcp6_server(run: Run) -> Seen:
+    if not has_ipv6():
+        pytest.skip("CANNOT: no IPv6: ::1 cannot be bound")
     return tcp_server(run, ("::1", 0))
 
 
