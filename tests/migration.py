@@ -838,6 +838,15 @@ def theirs(row: Row) -> list[str]:
     return [shutil.which("nc.openbsd") and "nc.openbsd" or tool if tool == "nc" else tool, *words]
 
 
+class Perhaps(bytes):
+    """All of it, or nothing."""
+
+    def __eq__(self, other: object) -> bool:
+        return other in (b"", bytes(self))
+
+    __hash__ = bytes.__hash__
+
+
 DIFFERENT: dict[str, dict[str, tuple[object, object]]] = {
     **{
         f"ncat --ssl{end}": {"end": ("cut", "close_notify")}
@@ -846,6 +855,7 @@ DIFFERENT: dict[str, dict[str, tuple[object, object]]] = {
     **{f"{tool} -t": {"out": (IAC_DO_ECHO + IAC_WILL_SGA + REPLY, REPLY)} for tool in ("nc", "ncat")},
     "socat IP-RECV": {"more": ("without its header", "with its header")},
     "nc -u": {"out": (b"", REPLY)},
+    "ncat -u": {"out": (Perhaps(REPLY), REPLY)},  # it leaves with the end of stdin, and a reply may be faster
     "socat -T": {"status": (0, 1)},
 }
 """Where the two are not the same, and it is meant: field -> (theirs, ours). The row says it."""

@@ -116,3 +116,8 @@ def test_what_cannot_be_joined(group: str, status: int, said: str) -> None:
     result = run("serve", "-u", "--join", group, "--port", "0")
     assert result.status == status
     assert said in result.said
+
+
+def test_a_stream_joins_no_group() -> None:
+    result = run("connect", "--join", "239.1.2.3", "127.0.0.1", "1")
+    assert (result.status, result.said) == (2, "sockkit: --join: a multicast group is for datagrams: add -u\n")

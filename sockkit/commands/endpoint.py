@@ -327,6 +327,8 @@ class EndpointPlan(Plan):
         for given, flag in ((self.lines, "--lines"), (self.message_size is not None, "--message-size")):
             if given and not means.boundaries:
                 raise UsageError(f"a stream keeps no boundaries: {flag} is for datagrams (-u)", option=flag)
+        if self.join and means.connections:
+            raise UsageError("a multicast group is for datagrams: add -u", option="--join")
         if self.lines and self.message_size is not None:
             raise UsageError("lines are the messages, or pieces of one size: give one", option="--message-size")
         self._check_text(means)
