@@ -838,24 +838,28 @@ def theirs(row: Row) -> list[str]:
     return [shutil.which("nc.openbsd") and "nc.openbsd" or tool if tool == "nc" else tool, *words]
 
 
-class Perhaps(bytes):
-    """All of it, or nothing."""
+class Either:
+    """One of these: how fast they are decides which."""
+
+    def __init__(self, *values: object) -> None:
+        self.values = values
 
     def __eq__(self, other: object) -> bool:
-        return other in (b"", bytes(self))
+        return other in self.values
 
-    __hash__ = bytes.__hash__
+    def __hash__(self) -> int:
+        return hash(self.values)
 
 
 DIFFERENT: dict[str, dict[str, tuple[object, object]]] = {
     **{
-        f"ncat --ssl{end}": {"end": ("cut", "close_notify")}
+        f"ncat --ssl{end}": {"end": (Either("cut", "close_notify"), "close_notify")}
         for end in ("", "-cert", "-key", "-verify", "-trustfile", "-servername", "-alpn")
     },
     **{f"{tool} -t": {"out": (IAC_DO_ECHO + IAC_WILL_SGA + REPLY, REPLY)} for tool in ("nc", "ncat")},
     "socat IP-RECV": {"more": ("without its header", "with its header")},
     "nc -u": {"out": (b"", REPLY)},
-    "ncat -u": {"out": (Perhaps(REPLY), REPLY)},  # it leaves with the end of stdin, and a reply may be faster
+    "ncat -u": {"out": (Either(b"", REPLY), REPLY)},  # it leaves with the end of stdin, and a reply may be faster
     "socat -T": {"status": (0, 1)},
 }
 """Where the two are not the same, and it is meant: field -> (theirs, ours). The row says it."""

@@ -124,6 +124,11 @@ class Person:
             os.waitpid(self.pid, 0)
 
 
+def python_path(*first: Path) -> str:
+    """These before what the tests themselves were given."""
+    return os.pathsep.join(filter(None, (*map(str, first), os.environ.get("PYTHONPATH"))))
+
+
 @contextmanager
 def calling(*options: str, quiet: bool = True, **more: object) -> Iterator[tuple[Person, socket.socket]]:
     """A person's ``connect``, and its peer."""
@@ -259,7 +264,7 @@ def test_a_prompt_that_was_there_before_the_editor() -> None:
 
 def test_a_library_that_is_another_one(tmp_path: Path) -> None:
     (tmp_path / "prompt_toolkit.py").write_text("")
-    with calling(env={"PYTHONPATH": f"{tmp_path}:{os.getcwd()}"}) as (person, peer):
+    with calling(env={"PYTHONPATH": python_path(tmp_path, Path.cwd())}) as (person, peer):
         peer.sendall(b"hello\n")
         person.sees("hello")
         person.type("halfx\x7f\n\x04")
@@ -331,7 +336,7 @@ def test_stopped_and_continued() -> None:
 def test_ctrl_z_and_fg() -> None:
     with listener() as server:
         shell = [need("bash"), "--norc", "--noprofile", "--noediting", "-i"]
-        with Person(*shell, env={"PS1": "$ ", "PYTHONPATH": os.getcwd()}) as person:
+        with Person(*shell, env={"PS1": "$ ", "PYTHONPATH": python_path(Path.cwd())}) as person:
             person.type(f"{sys.executable} -m sockkit connect -q 127.0.0.1:{server.getsockname()[1]}\n")
             peer, _ = server.accept()
             with peer:
