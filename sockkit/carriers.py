@@ -361,9 +361,8 @@ class Secured:
         self._room = room
         self._unsent: memoryview | None = None
         self._refused = 0
-        self._refusal: OSError | None = (
-            None  # what came after the last bytes were encrypted: those are not offered again
-        )
+        # What came after the last bytes were encrypted: those are not offered again.
+        self._refusal: OSError | None = None
         self._mute = False  # the socket takes no more
         self._error: OSError | None = None  # what came behind the last bytes: asked again, OpenSSL tells another story
 

@@ -802,8 +802,7 @@ class Session:
             self.relay.inbound.end()
             self.update()
             return
-        self._pause = min(self._pause * 2, 0.05)
-        self._grace = self.loop.later(self._pause, self._until_taken)
+        self._soon(self._until_taken)
 
     def source_failed(self, carrier: AnyCarrier, error: OSError) -> None:
         """Reading was refused: the connection is gone, or our input cannot be read."""
@@ -891,15 +890,14 @@ class Session:
         return True
 
     def _look_again(self) -> None:
-        """Soon: no event tells."""
+        """Soon, unless that is under way."""
         if self._grace is None:
 
             def again() -> None:
                 self._grace = None
                 self.update()
 
-            self._grace = self.loop.later(self._pause, again)
-            self._pause = min(self._pause * 2, 0.05)
+            self._soon(again)
 
     def _await_taking(self) -> None:
         """The peer is gone. What it has sent is still for the program, or the server, beyond us, as long as that takes any
@@ -1019,8 +1017,12 @@ class Session:
             self._refuse(f"send to {self.peer}", error, 0 if self._counts_messages else waiting)
             self.close()
             return
-        self._pause = min(self._pause * 2, 0.05)  # no event tells that the send queue has run empty
-        self._grace = self.loop.later(self._pause, self._finish)
+        self._soon(self._finish)
+
+    def _soon(self, look: Callable[[], None]) -> None:
+        """Look again after a pause, each longer than the one before: no event tells that the send queue has run empty."""
+        self._pause = min(self._pause * 2, 0.05)
+        self._grace = self.loop.later(self._pause, look)
 
     def conclude(self, why: str) -> None:
         """End now, and in order: what was taken from either end is handed over, then our end of input, and nothing more is read.

@@ -872,7 +872,8 @@ class _Server:
             ends=self.programs.ends if self.programs is not None else None,
         )
         self.sessions[session.number] = session
-        self.ends[number] = [end for end in (source, sink) if end is not None and source is not self.source]
+        if source is not self.source:
+            self.ends[number] = [end for end in (source, sink) if end is not None]
         session.start()
         if self.player is not None:
             self.player.start()
