@@ -421,9 +421,11 @@ class Secured:
                 received = True
                 continue
             except OSError as error:
-                self._error = error
+                # The kernel tells of a reset once (tcp(7)). If sending has met it, this is no end that the peer made.
+                refusal = self._refusal
+                self._error = refusal if refusal is not None and refusal.errno == errno.ECONNRESET else error
                 if not got:
-                    raise
+                    raise self._error from error
                 self.more = True
                 return got
             if size == 0:

@@ -488,6 +488,17 @@ def need(tool: str) -> str:
     return found
 
 
+AS_NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+"""Before a command of root's: the user nobody runs it."""
+
+
+def nobody_can_run() -> bool:
+    """An interpreter, a shared library or a sockkit in a folder of root's own is not for others."""
+    command = [*AS_NOBODY, *SOCKKIT, "--version"]
+    done = subprocess.run(command, capture_output=True, timeout=TIMEOUT, check=False, env=ENVIRONMENT)
+    return done.returncode == 0
+
+
 def has_ipv6() -> bool:
     """True if ::1 can be bound."""
     try:

@@ -19,7 +19,19 @@ from sockkit import machine, names, procfs, sockdiag, syscalls
 from sockkit.errors import UsageError
 from sockkit.machine import Query
 from sockkit.sockdiag import Wanted
-from tests.harness import ENVIRONMENT, SOCKKIT, TIMEOUT, Result, check, need, needs_linux, needs_root, run
+from tests.harness import (
+    AS_NOBODY,
+    ENVIRONMENT,
+    SOCKKIT,
+    TIMEOUT,
+    Result,
+    check,
+    need,
+    needs_linux,
+    needs_root,
+    nobody_can_run,
+    run,
+)
 
 pytestmark = needs_linux
 
@@ -456,24 +468,15 @@ def test_a_network_namespace_by_its_name() -> None:
 
 def as_nobody(*args: str) -> Result:
     """Run sockkit as the user nobody."""
-    prefix = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
     done = subprocess.run(
-        [*prefix, *SOCKKIT, *args], capture_output=True, timeout=TIMEOUT, check=False, env=ENVIRONMENT
+        [*AS_NOBODY, *SOCKKIT, *args], capture_output=True, timeout=TIMEOUT, check=False, env=ENVIRONMENT
     )
     return check(Result(done.returncode, done.stdout, done.stderr))
 
 
-def nobody_can_run() -> bool:
-    """An interpreter in root's home, or one with a shared library there, is not for others."""
-    if os.geteuid() != 0:
-        return False
-    prefix = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
-    done = subprocess.run([*prefix, *SOCKKIT, "--version"], capture_output=True, timeout=TIMEOUT, check=False)
-    return done.returncode == 0
-
-
 needs_nobody = pytest.mark.skipif(
-    sys.platform != "linux" or not nobody_can_run(), reason="CANNOT: the user nobody cannot run this interpreter"
+    sys.platform != "linux" or os.geteuid() != 0 or not nobody_can_run(),
+    reason="CANNOT: the user nobody cannot run this interpreter",
 )
 
 

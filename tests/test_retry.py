@@ -647,7 +647,7 @@ def test_a_verification_that_fails_is_final(authority: trustme.CA) -> None:
 
 @needs_linux
 def test_over_tls_nothing_is_sent_twice_and_what_is_lost_is_said(authority: trustme.CA, tmp_path: Path) -> None:
-    data = os.urandom(6_000_000)
+    data = os.urandom(30_000_000)
     with listener() as sock:
         args = ("--reconnect", *QUICK, "--tls", "--ca", str(tmp_path / "ca.pem"), "--server-name", "localhost")
         with Process("connect", *args, "127.0.0.1", port_of(sock), "--json") as client:
@@ -656,6 +656,7 @@ def test_over_tls_nothing_is_sent_twice_and_what_is_lost_is_said(authority: trus
             first = b""
             while len(first) < 500_000:
                 first += peer.recv(65536)
+            stuck(peer)
             reset(peer)
             rest = bytearray()
             with secured(authority, sock) as peer:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import socket
 import ssl
@@ -15,6 +17,8 @@ from pathlib import Path
 import pytest
 import trustme
 
+from sockkit.carriers import Secured
+from sockkit.tls import Credentials
 from tests.harness import TIMEOUT, Server, need, needs_unix, receive_all, run
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="CANNOT: pipes as POSIX has them")
@@ -321,3 +325,34 @@ def test_a_thousand_silent_clients_hold_nobody_up(papers: Papers) -> None:
 def test_what_means_nothing_is_refused(args: tuple[str, ...], said: str) -> None:
     result = run(*args)
     assert result.status == 2 and said in result.said
+
+
+def test_a_reset_that_sending_has_met_is_no_end_without_close_notify() -> None:
+    """The kernel tells of it once (tcp(7)): what is received afterwards is 0, as of a connection that was cut."""
+    ours, theirs = (
+        Credentials(server=server, insecure=not server, names=["localhost"]).machine() for server in (False, True)
+    )
+    for _ in range(3):
+        for one, other in ((ours, theirs), (theirs, ours)):
+            try:
+                if not one.established:
+                    one.handshake()
+            except BlockingIOError:
+                pass
+            if records := one.to_send():
+                other.receive(records)
+    assert ours.established and theirs.established
+    theirs.write(b"before")
+    ours.receive(theirs.to_send())
+
+    def refuse(data: memoryview | bytes) -> int:
+        raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+
+    room = memoryview(bytearray(100))
+    secured = Secured(ours, lambda buffer: 0, refuse, memoryview(bytearray(100)))
+    assert secured.write(b"lost") == 4 and secured.pending > 4
+    assert secured.read(room) == 6 and bytes(room[:6]) == b"before"
+    with pytest.raises(ConnectionResetError):
+        secured.read(room)
+    with pytest.raises(ConnectionResetError):
+        secured.write(b"more")
