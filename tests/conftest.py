@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Generator
+from typing import Any
 
 import pytest
 
@@ -12,9 +13,14 @@ from tests import lab
 
 
 def pytest_configure() -> None:
-    """A shell's background jobs ignore SIGINT, and so would every process of the tests: they are judged as in the foreground."""
-    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    """What a shell's background jobs (SIGINT, SIGQUIT) and ``nohup`` ignore, each process of the tests would ignore too: they
+    are judged as in the foreground.
+    """
+    usual: dict[str, Any] = {"SIGINT": signal.default_int_handler, "SIGQUIT": signal.SIG_DFL, "SIGHUP": signal.SIG_DFL}
+    for name, handler in usual.items():
+        number = getattr(signal, name, None)  # Windows has SIGINT only
+        if number is not None and signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
