@@ -263,6 +263,12 @@ def _meant(words: Sequence[str], name: str = "") -> UsageError | None:
     return foreign.answer(words, name)
 
 
+def _is_nothing(meant: UsageError) -> bool:
+    from sockkit import foreign
+
+    return str(meant) == foreign.NOTHING
+
+
 def _quit_after(words: list[str]) -> UsageError:
     meant = _meant(words, "-q")
     return UsageError(
@@ -536,10 +542,17 @@ def _translated(error: click.ClickException, words: list[str]) -> UsageError:
         if name[1:].isdecimal() and any(_is_cluster(word) and f"q{name[1:]}" in word for word in words):
             return _quit_after(words)
         meant = _meant(words, name) if command in ("", "serve", "connect") else None
-        if meant is not None:
+        if meant is not None and not _is_nothing(meant):
             return meant
         if name == "--port" and command == "connect":
             return UsageError("the port stands in the ADDRESS: HOST PORT; a source port is -p", option=name)
+        # Short ones mean other things elsewhere.
+        theirs = [one for one in COMMANDS if any(name in row.names for row in _options_of(one))] if command else []
+        if theirs and name.startswith("--"):
+            have = f"{' and '.join(theirs)} {'has' if len(theirs) == 1 else 'have'}"
+            return UsageError(f"{command} has no such option: {have}", option=name, hint=hint)
+        if meant is not None:
+            return meant
         close = f": did you mean {', '.join(sorted(error.possibilities))}?" if error.possibilities else ""
         return UsageError(f"there is no such option{close}", option=name, hint=hint)
     if isinstance(error, click.BadOptionUsage):

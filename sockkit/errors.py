@@ -99,10 +99,11 @@ def describe(error: BaseException) -> str:
     """An exception as one line that keeps its errno: ``Connection refused [ECONNREFUSED 111]``.
 
     Exceptions without an errno (a Unix path that is too long is ``OSError('AF_UNIX path too long')``) keep their text.
-    ``socket.gaierror`` numbers are not errnos: they are shown as the resolver's ``EAI_`` codes.
+    ``socket.gaierror`` numbers are not errnos: they are shown as the resolver's ``EAI_`` codes. Those of ``ssl`` are OpenSSL's
+    own, which its text names.
     """
     number = getattr(error, "errno", None)
-    if not isinstance(number, int):
+    if not isinstance(number, int) or type(error).__module__ == "ssl":
         return f"{error}" or type(error).__name__
     text = getattr(error, "strerror", None) or str(error)
     if type(error).__name__ == "gaierror":

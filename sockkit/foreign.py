@@ -151,6 +151,9 @@ class Row(NamedTuple):
 NO_DATAGRAMS = "a program reads and writes streams: datagrams would lose their boundaries"
 
 
+NOTHING = "sockkit has nothing like it"
+
+
 class NoWay(UsageError):
     """Something of theirs that sockkit has not, with the reason."""
 
@@ -735,7 +738,7 @@ def exists(command: Typed) -> bool:
 def _apply(line: Line, row: Row, name: str, value: str) -> None:
     line.used.append(row)
     if row.becomes is None:
-        raise NoWay(said(row).removeprefix("no: ") or "sockkit has nothing like it", option=name)
+        raise NoWay(said(row).removeprefix("no: ") or NOTHING, option=name)
     if callable(row.becomes):
         row.becomes(line, value)
     elif row.becomes:
@@ -868,7 +871,7 @@ def _end_of(word: str, used: list[Row]) -> End:
         raise UsageError(f"{quoted(head)} is no address of socat's", option="ADDRESS")
     used.append(row)
     if row.becomes is None:
-        raise NoWay(said(row).removeprefix("no: ") or "sockkit has nothing like it", option=row.names[0])
+        raise NoWay(said(row).removeprefix("no: ") or NOTHING, option=row.names[0])
     if len(parts) < (row.takes.count(":") + 1 if row.takes else 0):
         raise UsageError(f"{row.names[0]}:{row.takes} is how socat has it", option="ADDRESS")
     SHAPES[row.names[0]](end, parts)
@@ -882,7 +885,7 @@ def _end_of(word: str, used: list[Row]) -> End:
             raise UsageError("sockkit has no word for this option of socat's", option=name)
         used.append(found)
         if found.becomes is None:
-            raise NoWay(said(found).removeprefix("no: ") or "sockkit has nothing like it", option=name)
+            raise NoWay(said(found).removeprefix("no: ") or NOTHING, option=name)
         if value == "0" and not found.takes:
             continue
         shape = SHAPES.get(found.names[0])
@@ -1041,7 +1044,7 @@ def _told(lines: dict[str, Line], at_fault: str) -> UsageError:
     typed = {tool: line.typed() for tool, line in lines.items()}
     there = {tool: command for tool, command in typed.items() if exists(command)}
     if not there:
-        return UsageError("sockkit has nothing like it", option=at_fault)
+        return UsageError(NOTHING, option=at_fault)
     rows = {tool: next((row for row in lines[tool].used if at_fault in row.names), None) for tool in there}
     if len({str(command) for command in there.values()}) > 1:
         told = [

@@ -623,7 +623,9 @@ class _Connect(Request):
         if 200 <= status < 300:
             return
         hint = STATUSES.get(status)
-        if status == 407:
+        if status == 401 and self._login is not None:
+            hint = "it refuses the user name and password"  # tinyproxy's way to say it
+        elif status == 407:
             ways = [preview(value.split(b" ")[0], 20) for name, value in headers if name == b"proxy-authenticate"]
             if ways and all(way.lower() != "basic" for way in ways):
                 hint = f"it wants {', '.join(ways[:4])}, and only Basic is known here"

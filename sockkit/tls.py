@@ -13,9 +13,11 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Sequence
+from time import gmtime, strftime
 
 from sockkit.errors import UsageError
 from sockkit.events import Certificate, Handshake
+from sockkit.text import escape
 
 RECORD = 16 * 1024
 """Plain bytes of one record at most (RFC 8446, section 5.1)."""
@@ -74,6 +76,7 @@ class Credentials:
     Attributes:
         server: our side of the handshake.
         name: what the peer's certificate must be valid for; None where no name is checked.
+        ca: the file of certificates to trust, or None.
         fingerprint: SHA-256 that the peer's certificate must have instead, or None.
         verified: how the peer's certificate is judged, in words.
         own: the fingerprint of a certificate that was made up for this run, or None.
@@ -100,10 +103,13 @@ class Credentials:
             names: what a made-up certificate of a server is for.
 
         Raises:
-            UsageError: a file that is missing, not PEM, does not fit the other, or wants a passphrase that nobody can type.
+            UsageError: a file that is missing, not PEM, does not fit the other, or wants a passphrase that nobody can type;
+                a name that no server can have; an SSLKEYLOGFILE that cannot be written.
         """
         self.server = server
-        self.name = None if server else name
+        # The dot at the end of a rooted name is no part of what certificates and SNI hold (RFC 6066, section 3).
+        self.name = None if server or name is None else (name.removesuffix(".") or name)
+        self.ca = ca
         self.fingerprint = fingerprint
         self.own: str | None = None
         purpose = ssl.Purpose.CLIENT_AUTH if server else ssl.Purpose.SERVER_AUTH
@@ -111,6 +117,9 @@ class Credentials:
             # Of the standard library's: it has the verification, the system's store and SSLKEYLOGFILE.
             context = ssl.create_default_context(purpose, cafile=ca)
         except OSError as error:
+            if error.filename is not None:  # Python names this file alone
+                text = f"secrets cannot be written to {error.filename}: {error.strerror}"
+                raise UsageError(text, option="SSLKEYLOGFILE", cause=error) from error
             raise UsageError(_unreadable(ca, error), option="--ca", cause=error) from error
         # With OpenSSL 3 Python asks it to take a cut connection for an ended one (Modules/_ssl.c): here they are told apart.
         context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
@@ -137,6 +146,10 @@ class Credentials:
             except ssl.SSLError as error:
                 raise UsageError("a protocol's name has 1 to 255 characters", option="--alpn", cause=error) from error
         self._context = context
+        try:
+            self.machine()  # the first word about a name that cannot be is Python's: before anybody is called
+        except (ValueError, TypeError) as error:
+            raise UsageError(f"{name!r} is no name of a server", option="--server-name", cause=error) from error
 
     def machine(self) -> Machine:
         """One connection's state."""
@@ -197,6 +210,8 @@ class Machine:
         except ssl.SSLError as error:
             if _cut(error) or isinstance(error, ssl.SSLZeroReturnError):
                 raise Truncated("the peer ended the connection during the handshake") from error
+            if isinstance(error, ssl.SSLCertVerificationError):
+                raise self._unverified(error) from error
             raise _refusal(error) from error
         wanted = self._credentials.fingerprint
         if wanted is not None:
@@ -207,6 +222,33 @@ class Machine:
                     "somebody else may be at the other end: nothing was sent",
                 )
         self.established = True
+
+    def _unverified(self, error: ssl.SSLCertVerificationError) -> TlsError:
+        """Why, with the code's name, and of which certificate: who is to decide what to do has to know."""
+        name = VERIFY_ERRORS.get(error.verify_code, "")
+        code = f"X509_V_ERR_{name}".rstrip("_")
+        text = f"certificate verify failed: {error.verify_message.rstrip('.')} [{code} {error.verify_code}]"
+        chain = _chain(self._side)
+        shown = read_certificate(chain[0]) if chain else Certificate("", "", (), "", "")
+        if name in ("HOSTNAME_MISMATCH", "IP_ADDRESS_MISMATCH"):
+            names = ", ".join(shown.names[:5]) + (f" and {len(shown.names) - 5} more" if len(shown.names) > 5 else "")
+            return TlsError(
+                text, f"the certificate is for {_said(names) or 'another name'}: --server-name NAME asks for that one"
+            )
+        if name == "CERT_HAS_EXPIRED":
+            # Else it is an issuer's.
+            since = f" since {shown.expires}" if "" < shown.expires < strftime("%Y-%m-%dT%H:%M:%SZ", gmtime()) else ""
+            owner = "client" if self._credentials.server else "server"
+            return TlsError(text, f"the certificate's time is over{since}: its {owner} needs a new one")
+        if self._credentials.server:
+            return TlsError(text, f"nobody in {self._credentials.ca} (--ca) vouches for the client's certificate")
+        issuer = f" ({_said(shown.issuer)})" if shown.issuer else ""
+        alone = f" (SHA-256 {shown.fingerprint})" if shown.fingerprint else ""
+        return TlsError(
+            text,
+            f"nobody trusted vouches for it: --ca FILE trusts its issuer{issuer}, "
+            f"--fingerprint HEX this certificate alone{alone}",
+        )
 
     def told(self, time: float, session: int) -> Handshake:
         """What the handshake agreed on."""
@@ -332,23 +374,18 @@ MEANINGS = {
 """What OpenSSL's reasons mean here, and what to try."""
 
 
+def _said(text: str) -> str:
+    """What a peer's certificate says, as part of a line."""
+    return escape(text, backslash=False)
+
+
 def _cut(error: ssl.SSLError) -> bool:
     """The connection ended in the middle: Python's own word for it, or that of OpenSSL 3 where Python does not know it."""
     return isinstance(error, ssl.SSLEOFError) or error.reason == "UNEXPECTED_EOF_WHILE_READING"
 
 
 def _refusal(error: ssl.SSLError) -> TlsError:
-    """In one line that keeps its code: ``certificate verify failed: … [X509_V_ERR_CERT_HAS_EXPIRED 10]``."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        name = VERIFY_ERRORS.get(error.verify_code, "")
-        code = f"X509_V_ERR_{name}".rstrip("_")
-        text = f"certificate verify failed: {error.verify_message.rstrip('.')} [{code} {error.verify_code}]"
-        if name in ("HOSTNAME_MISMATCH", "IP_ADDRESS_MISMATCH"):
-            return TlsError(text, "the certificate is for another name: --server-name NAME asks for that one")
-        if name == "CERT_HAS_EXPIRED":
-            return TlsError(text, "the certificate's time is over: its server needs a new one")
-        hint = "nobody trusted vouches for it: --ca FILE trusts its issuer, --fingerprint HEX this certificate alone"
-        return TlsError(text, hint)
+    """In one line that keeps its reason: ``wrong version number [SSL WRONG_VERSION_NUMBER]``."""
     reason = error.reason or ""
     return TlsError(f"{reason.replace('_', ' ').lower() or error} [SSL {reason}]", MEANINGS.get(reason))
 
@@ -387,9 +424,7 @@ def _load(context: ssl.SSLContext, certificate: str | None, key: str | None) -> 
             text = f"{key or certificate} is protected by a passphrase" + (
                 ", and stdin is no terminal to type it at" if not os.isatty(0) else ": that was not it"
             )
-            raise UsageError(
-                text, option="--key", hint="openssl pkey -in KEY -out PLAIN removes it", cause=error
-            ) from error
+            raise UsageError(text, option="--key", hint="openssl pkey -in KEY -out PLAIN removes it") from error
         if reason == "KEY_VALUES_MISMATCH":
             raise UsageError("it is not the key of this certificate", option="--key", cause=error) from error
         missing = key is None
@@ -470,7 +505,10 @@ def _chain(side: ssl.SSLObject) -> list[bytes]:
     chain = ask() if ask is not None else None
     if chain:
         return [ssl.PEM_cert_to_DER_cert(certificate.public_bytes()) for certificate in chain]
-    own = side.getpeercert(True)
+    try:
+        own = side.getpeercert(True)
+    except ValueError:  # the handshake is not over
+        own = None
     return [own] if own else []
 
 

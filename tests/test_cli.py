@@ -418,6 +418,10 @@ LONG = "/tmp/" + "x" * 120
         ("connect --udp=1", "--udp", "it takes no value"),
         ("probe --family", "--family", "its value is missing: --family F"),
         ("probe -w 1", "-w", "there is no such option"),
+        ("serve --tls --insecure", "--insecure", "serve has no such option: connect has"),
+        ("serve --retry 3", "--retry", "serve has no such option: connect has"),
+        ("connect --max-conns 3", "--max-conns", "connect has no such option: serve has"),
+        ("inspect --tls", "--tls", "inspect has no such option: serve and connect have"),
         ("connect --lines 80", "--lines", "a stream keeps no boundaries"),
     ],
 )

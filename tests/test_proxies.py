@@ -919,6 +919,8 @@ def test_tinyproxy_connects_and_wants_a_password(tmp_path: Path) -> None:
             assert "answered: 200" in result.said and SECRET not in result.said
             nobody = run(*args, stdin=b"x")
             assert nobody.status == 1 and "HTTP status 407" in nobody.said and "--proxy-auth-file" in nobody.said
+            wrong = run(*args, stdin=b"x", env={"SOCKKIT_PROXY_AUTH": "bob:wrong"})
+            assert wrong.status == 1 and "refuses the user name and password" in wrong.said
             forbidden = run(*through("http", place, "127.0.0.1", "1"), stdin=b"x", env=login)
             assert forbidden.status == 1 and "HTTP status 403" in forbidden.said
         server.stop()

@@ -218,7 +218,7 @@ class EndpointPlan(Plan):
         "--alpn", kind=Kind("NAMES"), group="tls", help="application protocols to offer, such as h2,http/1.1"
     )
     handshake_timeout: float | None = option(
-        "--handshake-timeout", kind=SECONDS, group="tls", help="seconds that TLS's handshake may take (10)"
+        "--handshake-timeout", kind=SECONDS, group="tls", help="seconds that TLS's handshake may take (10; -w S: S)"
     )
     outputs: tuple[str, ...] = option(
         "-o",
@@ -550,7 +550,7 @@ class EndpointPlan(Plan):
             send_fds=self.send_fds,
             recv_fds=self.recv_fds,
             faults=self.faults(),
-            handshake_timeout=HANDSHAKE_TIMEOUT if self.handshake_timeout is None else self.handshake_timeout,
+            handshake_timeout=self.handshake_timeout or min(HANDSHAKE_TIMEOUT, idle or HANDSHAKE_TIMEOUT),
         )
 
     def _check_rights(self, means: Semantics, family: int | None) -> None:

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -96,10 +97,13 @@ def test_i1_a_certificate_that_nobody_vouches_for(papers: Papers) -> None:
 
 def test_i2_a_certificate_for_another_name(papers: Papers) -> None:
     got: list[bytes] = []
-    with tls_server(papers.context("elsewhere.example"), lambda secured: got.append(secured.recv(100))) as (port, _):
+    with tls_server(
+        papers.context("elsewhere.example", "b.example"), lambda secured: got.append(secured.recv(100))
+    ) as (port, _):
         result = run("connect", "--tls", "--ca", papers.ca, "localhost", str(port), "-4", stdin=b"PASSWORD")
     assert (result.status, result.out) == (1, b"")
     assert "HOSTNAME_MISMATCH" in result.said and "--server-name" in result.said
+    assert "is for elsewhere.example, b.example" in result.said
     assert not b"".join(got)
 
 
@@ -118,6 +122,39 @@ def test_i4_the_name_may_be_said_and_a_unix_socket_needs_it(papers: Papers) -> N
         assert run("connect", *args, stdin=b"hi").out == b"hi"
     result = run("connect", "--tls", "-U", "/nowhere/at/all")
     assert result.status == 2 and "--server-name" in result.said
+
+
+def test_i4_a_rooted_name(papers: Papers) -> None:
+    """The dot at its end is the name server's: no certificate has it, and SNI must not (RFC 6066, section 3)."""
+    sent: list[str | None] = []
+    context = papers.context("service.example")
+    context.sni_callback = lambda secured, name, _: sent.append(name)
+    with tls_server(context, echo) as (port, _):
+        args = ("--tls", "--ca", papers.ca, "--server-name", "service.example.", "127.0.0.1", str(port))
+        result = run("connect", *args, stdin=b"hi")
+    assert (result.status, result.out, sent) == (0, b"hi", ["service.example"]), result.said
+
+
+def test_a_certificate_that_nobody_vouches_for_is_said(tmp_path: Path) -> None:
+    """So that its fingerprint can be compared, and pinned."""
+    with Server("--tls") as server:
+        shown = re.search(rb"SHA-256 ([0-9a-f]{64})", server.err)
+        result = run("connect", "--tls", "127.0.0.1", str(server.port), stdin=b"secret")
+        said = server.stop().said
+    assert shown and result.status == 1
+    assert f"(SHA-256 {shown[1].decode()})" in result.said and "(CN=sockkit throw-away certificate)" in result.said
+    assert "received 0 bytes" in said
+
+
+def test_i3_a_certificate_whose_time_is_over(papers: Papers) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    papers.authority.issue_cert(
+        "localhost", not_before=datetime(2020, 1, 1, tzinfo=UTC), not_after=datetime(2021, 1, 1, tzinfo=UTC)
+    ).configure_cert(context)
+    with tls_server(context, echo) as (port, _):
+        result = run("connect", "--tls", "--ca", papers.ca, "localhost", str(port), "-4", stdin=b"secret")
+    assert result.status == 1 and "X509_V_ERR_CERT_HAS_EXPIRED" in result.said
+    assert "since 2021-01-01T00:00:00Z" in result.said
 
 
 def test_i5_insecure_works_and_warns_every_time(papers: Papers) -> None:
@@ -153,6 +190,13 @@ def test_i8_a_silent_server() -> None:
         port = str(silent.getsockname()[1])
         result = run("connect", "--tls", "--handshake-timeout", "0.5", "127.0.0.1", port, stdin=b"secret")
     assert result.status == 1 and "handshake" in result.said and "ETIMEDOUT" in result.said
+
+
+def test_i8_w_holds_for_the_handshake_too() -> None:
+    """10 seconds of silence are not what ``-w 0.3`` asks for; ncat's and curl's limits have the handshake in them."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        result = run("connect", "--tls", "-w", "0.3", "127.0.0.1", str(silent.getsockname()[1]), stdin=b"secret")
+    assert result.status == 1 and "handshake" in result.said and "after 0.3 s" in result.said
 
 
 def test_i10_a_client_without_tls_and_then_a_good_one(papers: Papers) -> None:
@@ -193,6 +237,8 @@ def test_i13_keys_that_cannot_be_used(papers: Papers, tmp_path: Path) -> None:
         for command in (("serve",), ("connect", "localhost", "1")):
             result = run(*command, "--tls", "--cert", certificate, "--key", keyfile, stdin=b"data")
             assert result.status == 2 and said in result.said, result
+            # OpenSSL's numbers are no errnos: they were shown as ESTALE; and who looked for a terminal found ENOTTY.
+            assert "ESTALE" not in result.said and "ENOTTY" not in result.said and "[errno" not in result.said
     assert run("serve", "--tls", "--key", key).status == 2
     assert run("serve", "--tls", "--cert", str(tmp_path / "none")).status == 2
     assert run("connect", "--tls", "--ca", key, "localhost", "1").status == 2
@@ -325,6 +371,36 @@ def test_a_thousand_silent_clients_hold_nobody_up(papers: Papers) -> None:
 def test_what_means_nothing_is_refused(args: tuple[str, ...], said: str) -> None:
     result = run(*args)
     assert result.status == 2 and said in result.said
+
+
+@pytest.mark.parametrize("name", ["", ".", ".a", "a..b", "a" * 64, "a" * 300])
+def test_a_name_that_no_server_can_have(name: str) -> None:
+    """It is known before anybody is called: nobody listens on that port."""
+    result = run("connect", "--tls", "--server-name", name, "127.0.0.1", "1")
+    assert result.status == 2 and result.said.startswith(f"sockkit: --server-name: {name!r} is no name of a server")
+    assert "Traceback" not in result.said
+
+
+@pytest.mark.parametrize("command", [("serve", "--port", "0"), ("connect", "127.0.0.1", "1")])
+def test_secrets_that_cannot_be_written(command: tuple[str, ...], tmp_path: Path) -> None:
+    log = tmp_path / "no" / "such"
+    result = run(*command, "--tls", env={"SSLKEYLOGFILE": str(log)})
+    assert result.status == 2
+    assert result.said.startswith(
+        f"sockkit: SSLKEYLOGFILE: secrets cannot be written to {log}: No such file or directory"
+    )
+
+
+def test_the_servers_hint_is_for_a_server(papers: Papers, tmp_path: Path) -> None:
+    """``serve`` has no --fingerprint."""
+    certificate, key = papers.files("localhost")
+    others = str(tmp_path / "others.pem")
+    trustme.CA().cert_pem.write_to_path(others)
+    with Server("--tls", "--cert", certificate, "--key", key, "--ca", others) as server:
+        to = ("--tls", "--ca", papers.ca, "localhost", str(server.port), "-4")
+        assert run("connect", *to, "--cert", certificate, "--key", key, stdin=b"hi").status == 1
+        said = server.stop().said
+    assert f"nobody in {others} (--ca) vouches for the client's certificate" in said and "--fingerprint" not in said
 
 
 def test_a_reset_that_sending_has_met_is_no_end_without_close_notify() -> None:
