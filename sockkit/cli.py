@@ -549,8 +549,7 @@ def _translated(error: click.ClickException, words: list[str]) -> UsageError:
         # Short ones mean other things elsewhere.
         theirs = [one for one in COMMANDS if any(name in row.names for row in _options_of(one))] if command else []
         if theirs and name.startswith("--"):
-            have = f"{' and '.join(theirs)} {'has' if len(theirs) == 1 else 'have'}"
-            return UsageError(f"{command} has no such option: {have}", option=name, hint=hint)
+            return UsageError(f"it is an option of {' and '.join(theirs)}, not of {command}", option=name, hint=hint)
         if meant is not None:
             return meant
         close = f": did you mean {', '.join(sorted(error.possibilities))}?" if error.possibilities else ""
