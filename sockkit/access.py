@@ -137,7 +137,9 @@ def _network(rule: Rule, text: str) -> Network:
     try:
         found = ipaddress.ip_network(f"{address}/{length if slash else bits}", strict=False)
     except ValueError:
-        raise rule.error(f"{quoted(text)}: the length behind the slash is 0 to {bits}") from None
+        mask = "." in length
+        right = "a mask is ones, then zeros: 255.255.255.0" if mask else f"the length behind the slash is 0 to {bits}"
+        raise rule.error(f"{quoted(text)}: {right}") from None
     if found.network_address != address:
         raise rule.error(
             f"{quoted(text)} has bits set behind its first {found.prefixlen}: {found} is the network, {address} the host"

@@ -35,6 +35,8 @@ def inside(where: str | None) -> Iterator[None]:
     path = where if "/" in where else f"/proc/{where}/ns/net" if where.isdecimal() else f"/run/netns/{where}"
     operation = f"enter the network namespace {quoted(where)}"
     try:
+        if not where:  # its path would be the folder of them all
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         target = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # whatever it is: a FIFO waits for nobody
         home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:

@@ -109,6 +109,7 @@ def test_whatever_is_typed_is_a_rule_or_a_usage_error(text: str) -> None:
         ("10.0.0.1/8", "10.0.0.0/8 is the network, 10.0.0.1 the host"),
         ("2001:db8::1/32", "2001:db8::/32 is the network"),
         ("10.0.0.0/33", "the length behind the slash is 0 to 32"),
+        ("10.0.0.0/255.0.255.0", "a mask is ones, then zeros"),
         ("::/129", "the length behind the slash is 0 to 128"),
         ("10.0.0.0/", "the length behind the slash is 0 to 32"),
         ("300.1.1.1", "is not a host, a network"),
@@ -663,6 +664,14 @@ def test_a_name_that_nobody_knows_lets_no_server_begin() -> None:
     assert result.status == 1
     assert "look up no-such-name.invalid, which a rule names: " in result.said and "EAI_" in result.said
     assert "listening" not in result.said
+
+
+def test_who_never_listened_has_no_totals() -> None:
+    result = run("serve", "0", "-n", "--allow", "localhost", stdin=None)
+    assert result.status == 1
+    assert re.fullmatch(
+        r"sockkit: look up localhost, which a rule names: [^\n]+\nsockkit: -n asks no name server\n", result.said
+    ), result.said
 
 
 def test_whoever_says_who_may_come_is_not_warned_of_everybody() -> None:

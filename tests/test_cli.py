@@ -422,6 +422,7 @@ LONG = "/tmp/" + "x" * 120
         ("serve --retry 3", "--retry", "it is an option of connect, not of serve"),
         ("connect --max-conns 3", "--max-conns", "it is an option of serve, not of connect"),
         ("inspect --tls", "--tls", "it is an option of serve and connect, not of inspect"),
+        ("serve --send x 0", "--send", "it is about what is sent and received here: --mode pipe"),
         ("connect --lines 80", "--lines", "a stream keeps no boundaries"),
     ],
 )

@@ -226,6 +226,11 @@ def test_a_server_gives_each_client_the_file_from_its_beginning(tmp_path: Path) 
         assert server.stop().out == b"thanks\n" * 3
 
 
+def test_a_file_without_a_name_is_not_stdin() -> None:
+    result = run("connect", "--file", "", "127.0.0.1", "1")
+    assert (result.status, result.said) == (1, "sockkit: open '': No such file or directory [ENOENT 2]\n")
+
+
 def test_nobody_is_called_for_a_file_that_cannot_be_sent(tmp_path: Path) -> None:
     with listener() as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"

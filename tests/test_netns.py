@@ -19,7 +19,7 @@ import pytest
 from sockkit.commands import connect, serve
 from sockkit.errors import UsageError
 from sockkit.events import Env, Interest
-from tests.harness import AS_NOBODY, Server, need, needs_root, needs_unix, nobody_can_run, run
+from tests.harness import AS_NOBODY, Server, need, needs_ipv6, needs_root, needs_unix, nobody_can_run, run
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="CANNOT: network namespaces are Linux's own")
 
@@ -80,6 +80,8 @@ def test_a_server_is_in_the_namespace_and_we_are_not(places: Places) -> None:
         assert re.search(rf"the socket is in network namespace '{places.there}', net:\[\d+\]\n", said)
         outside = run("connect", "127.0.0.1", str(server.port), stdin=b"hello", prefix=places.prefix)
         assert outside.status == 1 and "ECONNREFUSED" in outside.said
+        nobody = run("connect", "--netns", places.there, "127.0.0.1", "1", prefix=places.prefix)
+        assert nobody.said.endswith(f"nobody listens on that port, in network namespace '{places.there}'\n")
         path = f"/proc/{places.there}/ns/net"
         inside = run("connect", "--netns", path, "127.0.0.1", str(server.port), stdin=b"hello", prefix=places.prefix)
         assert (inside.status, inside.out) == (0, b"hello")
@@ -174,6 +176,56 @@ def test_an_interface_of_ours() -> None:
         server.stop()
 
 
+def test_loopback_is_on_no_interface_but_lo(places: Places) -> None:
+    """A server there would wait for ever, and not know why."""
+    with Server("--netns", places.there, "--interface", "d0", prefix=places.prefix) as server:
+        server.wait_for(rb"warning: 127\.0\.0\.0/8 and ::1 are on lo, where nobody comes by d0 ")
+        server.stop(busy=True)
+
+
+def test_a_connection_that_is_put_off_is_no_answer(places: Places) -> None:
+    """TCP Fast Open, with a cookie of the peer's: connect(2) succeeds, whoever listens or not."""
+    allow = ["sh", "-c", "echo 3 > /proc/sys/net/ipv4/tcp_fastopen"]
+    allowed = subprocess.run([*places.prefix, *allow], capture_output=True, check=False)
+    if allowed.returncode:
+        pytest.skip(f"CANNOT: net.ipv4.tcp_fastopen: {allowed.stderr!r}")
+    put_off = ("connect", "-v", "--set", "TCP_FASTOPEN_CONNECT=1")
+    with Server("--set", "TCP_FASTOPEN=5", prefix=places.prefix) as server:
+        cookie = run(*put_off, server.address, stdin=b"hello", prefix=places.prefix)
+        assert (cookie.status, cookie.out) == (0, b"hello")
+        early = run(*put_off, server.address, stdin=b"hello", prefix=places.prefix)
+        assert (early.status, early.out) == (0, b"hello")
+        assert "the peer is asked with the first data that is sent, not before\n" in early.said
+        nothing = run(*put_off, server.address, stdin=b"", prefix=places.prefix)
+        assert nothing.status == 1
+        assert "nothing was sent, so TCP_FASTOPEN_CONNECT never asked the peer for a connection\n" in nothing.said
+        server.stop(busy=True)
+
+
+@pytest.mark.parametrize(
+    "asks", [["-z"], ["-z", "--parallel", "2"], ["--wait-for=1"], ["--retry", "1"], ["--recv-only"]]
+)
+def test_a_connection_that_is_put_off_is_not_asked_for_one(asks: list[str]) -> None:
+    port = "1,2" if "--parallel" in asks else "1"
+    result = run("connect", "--set", "FASTOPEN_CONNECT", *asks, "127.0.0.1", port, stdin=None)
+    assert (result.status, result.out) == (2, b"")
+    text = f"TCP_FASTOPEN_CONNECT asks nobody until something is sent: leave it or {asks[0].partition('=')[0]} out"
+    assert result.said == f"sockkit: --set: {text}\n"
+
+
+@needs_ipv6
+def test_an_option_of_ipv4_on_an_ipv6_socket_is_said() -> None:
+    with Server("::1") as server:
+        there = ("::1", str(server.port))
+        result = run("connect", "--set", "TTL=9", "--set", "TOS=16", *there)
+        assert result.status == 0
+        told = [line.rpartition("alone: ")[2] for line in result.said.splitlines()]
+        assert told == ["--set IPV6_UNICAST_HOPS=9", "--set IPV6_TCLASS=0x10"]
+        both = run("connect", "--set", "TTL=9", *told[0].split(), "--set", "TOS=16", *told[1].split(), *there)
+        assert (both.status, both.said) == (0, "")
+        server.stop(busy=True)
+
+
 @needs_root
 def test_a_namespace_by_its_name() -> None:
     """As `ip netns` has them."""
@@ -205,6 +257,7 @@ def test_whoever_may_not_enter_is_told_why() -> None:
     ("command", "given", "told"),
     [
         (serve, {"netns": "no-such-namespace"}, "there is no network namespace 'no-such-namespace'"),
+        (serve, {"netns": ""}, "there is no network namespace ''"),
         (serve, {"netns": "4194305"}, "there is no network namespace '4194305'"),
         (connect, {"interface": "nosuch0", "address": ("::1", "1")}, "there is no interface 'nosuch0' here"),
         (connect, {"interface": "", "address": ("::1", "1")}, "there is no interface '' here"),

@@ -449,6 +449,15 @@ def test_telnet_with_a_program() -> None:
         assert server.finish().status == 0
 
 
+def test_line_ends_of_what_a_program_says() -> None:
+    with Server("-C", "--once", "--sh-exec", r"printf 'a\nb\r\n'; cat") as server:
+        with server.connect() as sock:
+            sock.sendall(b"c\n")
+            sock.shutdown(socket.SHUT_WR)
+            assert receive_all(sock) == b"a\r\nb\r\nc\r\n"
+        assert server.finish().status == 0
+
+
 @needs_linux
 def test_on_a_listener_that_was_lent() -> None:
     with socket.create_server(("127.0.0.1", 0)) as sock:
@@ -528,7 +537,7 @@ def test_a_program_that_the_kernel_refuses_is_said_for_each(tmp_path: Path) -> N
         (("connect", "-z", "127.0.0.1:1", "--exec", "--", "cat"), "leave -z out"),
         (("connect", "-u", "127.0.0.1:1", "--exec", "--", "cat"), "--exec: a program reads and writes streams"),
         (("serve", "--code", "--exec", "--", "cat"), "leave --exec out"),
-        (("serve", "--replay", "x.ndjson", "--exec", "--", "cat"), "leave --mode out"),
+        (("serve", "--replay", "x.ndjson", "--exec", "--", "cat"), "leave --replay out"),
     ],
 )
 def test_what_contradicts_is_named(args: tuple[str, ...], says: str) -> None:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sockkit.commands.again import Again
+    from sockkit.commands.options import Setting
     from sockkit.commands.through import Through
     from sockkit.faults import Faults
     from sockkit.proxies import Proxy
@@ -308,6 +309,30 @@ class ConnectPlan(EndpointPlan):
             insecure=self.insecure,
             fingerprint=None if self.fingerprint is None else tls.parse_fingerprint(self.fingerprint),
         )
+
+    def parsed_settings(self) -> list[Setting]:
+        """See ``EndpointPlan``.
+
+        Raises:
+            UsageError: … and where a connection that is put off until something is sent would be taken for an answer.
+        """
+        found = super().parsed_settings()
+        if puts_off(found):
+            for given, flag in (
+                (self.zero, "-z"),
+                (self.retry is not None, "--retry"),
+                (self.wait_for is not None, "--wait-for"),
+                (self.recv_only, "--recv-only"),
+            ):
+                if given:
+                    text = "TCP_FASTOPEN_CONNECT asks nobody until something is sent"
+                    raise UsageError(f"{text}: leave it or {flag} out", option="--set")
+        return found
+
+
+def puts_off(settings: Sequence[Setting]) -> bool:
+    """TCP_FASTOPEN_CONNECT is asked for: with a cookie of the peer's, connect(2) succeeds and sends nothing (tcp(7))."""
+    return any(setting.row.name == "TCP_FASTOPEN_CONNECT" and setting.value for setting in settings)
 
 
 class _Over(Exception):
@@ -598,6 +623,10 @@ class _Call:
     def _explain(self, operation: str, error: Exception, resolved: Resolved) -> str | None:
         if operation == "connect" and self.through is not None and isinstance(error, ConnectionRefusedError):
             return "that is the proxy's address, and nobody listens there"
+        if operation == "connect" and self.plan.netns is not None and isinstance(error, ConnectionRefusedError):
+            return (
+                f"that host answered, but nobody listens on that port, in network namespace {quoted(self.plan.netns)}"
+            )
         if operation == "connect":
             return hint("connect", error, resolved.family, self.type, resolved.address)
         return creation_hint(self._spec(resolved.family), error)
@@ -764,6 +793,11 @@ class _Call:
             text = "the peer is not verified (--insecure): anybody may be at the other end"
             env.observer(Note(env.clock(), self.sessions, Level.WARNING, text))
 
+        put_off = puts_off(self.options) and syscalls.peer_address(env, sock) is None
+        if put_off:
+            text = "TCP_FASTOPEN_CONNECT: the peer is asked with the first data that is sent, not before"
+            env.observer(Note(env.clock(), self.sessions, Level.INFO, text))
+
         def over(session: Session) -> None:
             if programs is None or not programs.over(session):
                 loop.stop()
@@ -812,6 +846,9 @@ class _Call:
         same = player is None or player.tell("connect")
         if session.error is not None and self.others:
             env.observer(Note(env.clock(), 0, Level.WARNING, self.others))
+        if put_off and session.error is not None and session.totals == (0, 0):
+            text = "nothing was sent, so TCP_FASTOPEN_CONNECT never asked the peer for a connection"
+            env.observer(Note(env.clock(), self.sessions, Level.WARNING, text))
         if self.through is not None:
             self.through.doubt(env, session, plain=self.credentials is None)
         return Exit.FAILED if session.failed or failed or not same else Exit.OK

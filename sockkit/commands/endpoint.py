@@ -424,7 +424,9 @@ class EndpointPlan(Plan):
         except OSError as error:
             if loop.signal is not None:
                 raise Signalled(loop.signal) from error
-            raise SystemRefusal(f"open {escape(self.file) if self.file else 'stdin'}", error) from error
+            raise SystemRefusal(
+                f"open {'stdin' if self.file is None else escape(self.file) or repr('')}", error
+            ) from error
         if self.line_delay:
             from sockkit.pace import Pace
 

@@ -241,7 +241,21 @@ def apply(
         text = f"{row.name}: was {change.before}, asked {asked}, got {change.got}"
         level = Level.WARNING if late and not change.as_asked else Level.INFO
         env.observer(Note(env.clock(), 0, level, f"{text} ({late}: {row.about})" if late else text))
+        other = FOR_IPV6.get(row.name) if sock.family == syscalls.AF_INET6 else None
+        if other is not None and other not in (setting.row.name for setting in settings):
+            text = f"{row.name} is about IPv4, which an IPv6 socket speaks with ::ffff:a.b.c.d alone: --set {other}={asked}"
+            env.observer(Note(env.clock(), 0, Level.WARNING, text))
     return changes
+
+
+FOR_IPV6 = {
+    "IP_TTL": "IPV6_UNICAST_HOPS",
+    "IP_TOS": "IPV6_TCLASS",
+    "IP_MINTTL": "IPV6_MINHOPCOUNT",
+    "IP_MULTICAST_TTL": "IPV6_MULTICAST_HOPS",
+    "IP_MULTICAST_LOOP": "IPV6_MULTICAST_LOOP",
+}
+"""Options that an IPv6 socket takes, and that change nothing in its IPv6 packets (ipv6(7)): what does."""
 
 
 def _hint(sock: socket.socket, row: SockOption, error: OSError, late: str) -> str:

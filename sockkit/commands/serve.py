@@ -167,7 +167,7 @@ class ServePlan(EndpointPlan):
     def no_program(self) -> tuple[tuple[bool, str], ...]:
         """See ``EndpointPlan``."""
         own = (self.mode != "echo", "--mode"), (self.to is not None, "--to"), (self.keep, "-k")
-        return *own, *super().no_program()
+        return *super().no_program(), *own
 
     def limits(self) -> Limits | None:
         """Who may come, how many and how long nobody need; None: whoever likes to.
@@ -321,7 +321,8 @@ class _Server:
                 self._close()
                 duration = env.clock() - begun
                 denied = self.door.denied if self.door is not None else 0
-                env.observer(Totals(env.clock(), self.count, self.sent, self.received, duration, denied))
+                if self.local:  # else it never listened
+                    env.observer(Totals(env.clock(), self.count, self.sent, self.received, duration, denied))
             if self.loop.signal is not None:
                 raise Signalled(self.loop.signal)
             if self.player is not None and not self.player.tell("serve"):
@@ -360,9 +361,10 @@ class _Server:
                 f"--mode {plan.mode} serves many clients, for ever, by itself: leave -k out (it is for --mode pipe)",
                 option="-k",
             )
-        for given, flag in (*plan.text_options(), (plan.crlf and plan.mode not in TOGETHER, "-C")):
+        crlf = plan.crlf and plan.mode not in TOGETHER and not plan.runs_program
+        for given, flag in (*plan.text_options(), (crlf, "-C")):
             if given and plan.mode != "pipe" and plan.replay is None:
-                raise UsageError(f"{flag} is about what is sent and received here: --mode pipe", option=flag)
+                raise UsageError("it is about what is sent and received here: --mode pipe", option=flag)
         if plan.keep and plan.once:
             raise UsageError("-k and --once contradict each other: give one", option="--once")
         if plan.keep and not connections:
@@ -562,6 +564,9 @@ class _Server:
             wide = "::" if sock.family == syscalls.AF_INET6 else "0.0.0.0"
             flag = {1: "", 2: "-u "}.get(syscalls.base_type(sock.type))
             remark = "this host only" if self.plan.netns is None else "that namespace only"
+            if self.plan.interface not in (None, "lo"):
+                text = f"127.0.0.0/8 and ::1 are on lo, where nobody comes by {escape(self.plan.interface or '')}"
+                return remark, f"{text} (unless it is a VRF): {wide} {port} serves those who do"
             if flag is not None and not self.plan.proto and self.plan.netns is None:
                 remark += f"; others: sockkit serve {flag}{wide} {port}"
         elif sock.family == syscalls.AF_INET6 and addresses.is_wildcard(sock.family, address):
