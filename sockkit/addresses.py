@@ -267,7 +267,7 @@ def _internet(request: Request, host: str, port: int) -> Target:
     if not host:
         raise request.error("the host is empty", f"HOST PORT, or a port alone, which means {DEFAULT_HOST}")
     if "://" in host:
-        raise request.error(f"{as_typed(host)} is not a host", _no_urls(host))
+        raise request.error(f"{as_typed(host)} is not a host", no_urls(host))
     if not host.isprintable() or " " in host:
         raise request.error(f"the host {as_typed(host)} holds a character that no host name has")
     if ":" in host:
@@ -428,9 +428,11 @@ def _like_number(text: str) -> bool:
     return "." not in text and text.strip().lstrip("+-")[:1].isdigit()
 
 
-def _no_urls(url: str) -> str:
+def no_urls(url: str) -> str:
     """What is typed here instead of a URL."""
     scheme, _, rest = url.partition("://")
+    if scheme.lower() == "unix" and rest:
+        return f"no URLs here: sockkit connect -U {escape(rest)}"
     for mark in "/?#":
         rest = rest.partition(mark)[0]
     place, options = rest.rpartition("@")[2], ""
@@ -489,7 +491,7 @@ def _looks_unix(request: Request) -> bool:
     word = request.words[0]
     scheme, colon, _ = word.partition("://")
     if colon and scheme.isalnum():
-        raise request.error(f"{as_typed(word)} is not a target", _no_urls(word))
+        raise request.error(f"{as_typed(word)} is not a target", no_urls(word))
     return "/" in word or word.startswith("@")
 
 

@@ -266,7 +266,20 @@ def _meant(words: Sequence[str], name: str = "") -> UsageError | None:
 def _is_nothing(meant: UsageError) -> bool:
     from sockkit import foreign
 
-    return str(meant) == foreign.NOTHING
+    return str(meant).startswith(foreign.NOTHING)
+
+
+def _as_socat(error: SockkitError, words: Sequence[str]) -> SockkitError:
+    """The error; for an address that is one of socat's (``sockkit connect TCP:host:80``) what to type instead."""
+    if (
+        not isinstance(error, UsageError)
+        or error.option not in ("ADDRESS", "PORT")
+        or words[:1] not in (["serve"], ["connect"])
+    ):
+        return error
+    from sockkit import foreign
+
+    return (foreign.answer(words) or error) if foreign.is_socat(words[1:]) else error
 
 
 def _quit_after(words: list[str]) -> UsageError:
@@ -341,12 +354,14 @@ class Sockkit(click.Group):
         text = f"{quoted(word)} is no command: {', '.join(COMMANDS)} are"
         if close:
             raise UsageError(text, hint=f"type: {_shell(['sockkit', close[0], *args[1:]])}")
+        if "://" in word or word in ("curl", "wget") and "://" in args[-1]:
+            from sockkit.addresses import no_urls
+
+            raise UsageError(text, hint=no_urls(args[-1] if word in ("curl", "wget") else word))
         meant = _meant(args)
-        raise (
-            meant
-            if meant is not None and meant.option
-            else UsageError(text, hint=None if meant is None else meant.hint)
-        )
+        if meant is not None and (meant.option or not meant.hint):
+            raise meant
+        raise UsageError(text, hint=None if meant is None else meant.hint)
 
     def get_help(self, ctx: click.Context) -> str:
         """See click."""
@@ -433,7 +448,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         status = sockkit.main(words, prog_name="sockkit", standalone_mode=False, obj=words)
         _flush()
     except SockkitError as error:
-        status = _complain(error, json=json)
+        status = _complain(_as_socat(error, words), json=json)
     except click.ClickException as error:
         try:
             told = _translated(error, words)

@@ -30,6 +30,14 @@ VERBS = {
     "telnet": ["--telnet"],
 }
 """What is typed where sockkit has its commands: a program's name, or what somebody may think that a command is called."""
+OTHERS = {
+    "ss": "inspect --all",
+    "netstat": "inspect --all",
+    "lsof": "inspect --all",
+    "nmap": "connect -z HOST 1-1024",
+    "openssl": "connect --tls HOST PORT",
+}
+"""Other programs, and the nearest that there is here."""
 COMMANDS = {"serve": ServePlan, "connect": ConnectPlan}
 PROXY_PORTS = {"http": "3128", "socks4": "1080", "socks4a": "1080", "socks5": "1080", "socks5h": "1080"}
 """What nc and ncat take where a proxy is named without its port."""
@@ -66,6 +74,10 @@ class Line:
     def typed(self) -> Typed:
         """As it is typed for sockkit."""
         command = "serve" if self.listen else "connect"
+        if ("--version",) in self.flags:
+            return Typed(["sockkit", "--version"])
+        if ("--help",) in self.flags:
+            return Typed(["sockkit", command, "--help"])
         if self.program or self.shell:
             one = self.listen and not self.keep and not self.udp
             flags = [*([("--once",)] if one else []), *self.flags]
@@ -80,9 +92,14 @@ class Line:
             flags = list(self.flags)
         if not self.listen or self.udp or self.mode not in ("", "pipe") or self.program or self.shell:
             flags = [flag for flag in flags if flag != ("-k",)]
+        scans = ("-z",) in flags
         if self.listen:
             flags = [flag for flag in flags if flag != ("-z",)]
+        elif scans:  # nc's -i is a pause between ports then
+            flags = [_rate(flag[1]) if flag[0] == "--line-delay" else flag for flag in flags]
         address = list(self.address)
+        if len(address) > 1 - self.listen and not scans:
+            address[-1] = _number_of(address[-1])
         if self.source and self.listen and len(address) < 2:
             address.insert(0, self.source)
         elif self.source and not self.listen:
@@ -102,6 +119,11 @@ class Line:
             words += ["--exec", "--", *self.program]
         return Typed(words, f"{self.after} {self.log}".strip())
 
+    def check(self) -> None:
+        """Raises NoWay for what contradicts sockkit, though each of its options does not."""
+        if self.listen and (self.proxy_type or self.proxy):
+            raise NoWay("a proxy server: sockkit is none, it goes through one", option="--proxy-type")
+
     def _proxy_url(self) -> str:
         if "://" in self.proxy:  # sockkit's own way already
             return self.proxy
@@ -119,6 +141,23 @@ class Line:
             host, port = self.proxy, PROXY_PORTS[kind]
         user = f"{self.proxy_user}@" if self.proxy_user and ":" not in self.proxy_user else ""
         return f"{kind}://{user}{host}:{port}"
+
+
+def _number_of(port: str) -> str:
+    """A port as sockkit takes it: theirs may be the name of a service."""
+    if not port.isalpha():
+        return port
+    from sockkit.ports import services
+
+    return str(services("tcp").get(port, port))
+
+
+def _rate(pause: str) -> tuple[str, str]:
+    """A pause between ports, in seconds, as ``--rate``."""
+    try:
+        return "--rate", f"{1 / float(pause):.3g}"
+    except (ValueError, ZeroDivisionError):
+        return "--line-delay", pause
 
 
 Change = Callable[[Line, str], None]
@@ -260,7 +299,7 @@ def _record(line: Line, value: str) -> None:
 
 
 def _quit_after(line: Line, value: str) -> None:
-    if line.udp:
+    if line.udp and not value.startswith("-"):  # a negative one: for ever
         line.flags.append(("--reply-wait", value))
 
 
@@ -403,6 +442,7 @@ class End:
 
     Attributes:
         role: connect, listen, local (stdin, stdout, files), program or echo.
+        opens: a path of which socat looks what it is: a file, or a Unix socket.
         reads, writes: what the shell says for a file: ``< FILE``, ``> FILE``; empty for stdin and stdout themselves.
         source, sink: whether it can be read from, and written to.
     """
@@ -413,7 +453,7 @@ class End:
         self.address: list[str] = []
         self.reads = self.writes = self.path = ""
         self.source = self.sink = True
-        self.fork = self.udp = self.append = False
+        self.fork = self.udp = self.append = self.opens = False
         self.bind = self.proxy = self.proxy_type = self.proxy_port = self.proxy_user = self.shell = ""
         self.program: list[str] = []
 
@@ -528,7 +568,45 @@ def _fork(end: End, parts: list[str]) -> None:
 
 
 def _bind(end: End, parts: list[str]) -> None:
-    end.bind = parts[0]
+    """``bind=ADDRESS``, ``bind=:PORT``, ``bind=ADDRESS:PORT``."""
+    host, colon, port = parts[0].rpartition(":")
+    if colon and port.isdecimal() and (":" not in host or host.endswith("]")):
+        end.flags.append(("-p", port))
+        end.bind = host
+    else:
+        end.bind = parts[0]
+
+
+def _stderr(end: End, parts: list[str]) -> None:
+    """The program's stderr goes to the peer too."""
+    if end.role == "program":
+        end.shell, end.program = f"{end.shell or shlex.join(end.program)} 2>&1", []
+
+
+def _version(end: End, parts: list[str]) -> None:
+    number = {"ip4": "-4", "ipv4": "-4", "2": "-4", "ip6": "-6", "ipv6": "-6", "10": "-6"}.get(parts[0].lower())
+    end.flags.append((number,) if number else ("--family", parts[0]))
+
+
+def _membership(end: End, parts: list[str]) -> None:
+    """``GROUP:INTERFACE``, an IPv6 group in brackets."""
+    group, colon, interface = parts[0].rpartition(":")
+    end.flags.append(("--join", f"{group.strip('[]')}%{interface}" if colon and group else parts[0]))
+
+
+def _option(name: str) -> Part:
+    """A socket option; without a value it is switched on."""
+
+    def change(end: End, parts: list[str]) -> None:
+        end.flags.append(("--set", f"{name}={parts[0] or 1}"))
+
+    return change
+
+
+def _any_option(end: End, parts: list[str]) -> None:
+    """``setsockopt-int=LEVEL:NAME:VALUE``."""
+    level, name, value = (*parts[0].split(":"), "", "")[:3]
+    end.flags.append(("--set", f"{level}:{name}={value}"))
 
 
 def _append(end: End, parts: list[str]) -> None:
@@ -622,7 +700,8 @@ def _socat() -> Iterator[Row]:
     yield row("-x", "", "show what passes, in hex", "-x", "socat -x - TCP:HOST:PORT", "tcp server")
     yield row("-lf", "FILE", "log to a file", _log, "socat -lf FILE - TCP:HOST:PORT", "tcp server")
     yield row("-ly -lm", "FACILITY", "log to syslog", None, says="no: `2>&1 >/dev/null | logger` does")
-    yield row("-ls -lp -lh -g -s -D", "", "of the log, of checks", "", says="nothing that sockkit would need", unplayed="nothing is exchanged")
+    yield row("-lp", "NAME", "its name in the log", "", says="nothing that sockkit would need", unplayed="nothing is exchanged")
+    yield row("-ls -lh -g -s -D", "", "of the log, of checks", "", says="nothing that sockkit would need", unplayed="nothing is exchanged")
     yield row("-lu", "", "microseconds in the log", "--time absolute", "socat -lu - TCP:HOST:PORT", "tcp server")
     yield row("-r -R", "FILE", "record what passes, each way", "-o {}.raw", "socat -r FILE - TCP:HOST:PORT", "tcp server", says="both ways at once")
     yield row("-b", "N", "size of the buffer", "", "socat -b 100 - TCP:HOST:PORT", "tcp server", says="not needed: see docs/performance.md")
@@ -635,13 +714,27 @@ def _socat() -> Iterator[Row]:
     yield row("-6", "", "IPv6 rather than IPv4", "-6", "socat -6 - TCP:[::1]:PORT", "tcp6 server", says="IPv6 only")
     # options of addresses
     yield shaped("fork", "", "serve many", _fork, "socat TCP-LISTEN:PORT,bind=HOST,fork EXEC:cat", "program's clients", says="without fork: --once, as socat means it")
-    yield shaped("reuseaddr so-reuseaddr", "", "SO_REUSEADDR", _none, "socat - TCP-LISTEN:PORT,bind=HOST,reuseaddr", "tcp client", says="the default")
+    yield row("reuseaddr so-reuseaddr", "", "SO_REUSEADDR", "--set REUSEADDR=1", "socat - TCP-LISTEN:PORT,bind=HOST,reuseaddr", "tcp client", says="not set unless asked for")
+    yield shaped("reuseport so-reuseport", "", "SO_REUSEPORT", _option("REUSEPORT"), "socat - TCP-LISTEN:PORT,bind=HOST,reuseport", "tcp client")
+    yield shaped("pf protocol-family", "ip4|ip6", "the address family", _version, "socat - TCP:HOST:PORT,pf=ip4", "tcp server")
+    yield shaped("ipv6only v6only ipv6-v6only", "0|1", "IPv6 alone, or IPv4 too", _option("IPV6_V6ONLY"), "socat - TCP6-LISTEN:PORT,bind=[::1],ipv6only=1", "tcp6 client")
     yield shaped("bind", "ADDRESS", "our address", _bind, "socat - TCP:HOST:PORT,bind=127.0.0.1", "tcp server", says="-s of connect, the address of serve")
     yield row("sourceport sp", "PORT", "source port", "-p {}", "socat - TCP:HOST:PORT,sourceport=SOURCEPORT", "tcp server")
     yield row("range", "NET", "serve these only", "--allow {}", "socat - TCP-LISTEN:PORT,bind=HOST,range=127.0.0.0/8", "tcp client")
     yield row("interface if so-bindtodevice", "NAME", "through this interface", "--interface {}", "socat - TCP:HOST:PORT,interface=lo", "tcp server")
     yield row("crlf crnl", "", "LF is sent as CRLF", "-C", "socat - TCP:HOST:PORT,crnl", "tcp server", says="what is received stays as it is; socat makes LF of it")
     yield row("keepalive so-keepalive", "", "SO_KEEPALIVE", "--set KEEPALIVE=1", "socat - TCP:HOST:PORT,keepalive", "tcp server")
+    yield row("keepidle tcp-keepidle", "S", "TCP_KEEPIDLE", "--set KEEPIDLE={}", "socat - TCP:HOST:PORT,keepalive,keepidle=9", "tcp server")
+    yield row("keepintvl tcp-keepintvl", "S", "TCP_KEEPINTVL", "--set KEEPINTVL={}", "socat - TCP:HOST:PORT,keepalive,keepintvl=9", "tcp server")
+    yield row("keepcnt tcp-keepcnt", "N", "TCP_KEEPCNT", "--set KEEPCNT={}", "socat - TCP:HOST:PORT,keepalive,keepcnt=3", "tcp server")
+    yield row("linger so-linger", "S", "SO_LINGER", "--set LINGER=on,{}", "socat - TCP:HOST:PORT,linger=5", "tcp server")
+    yield shaped("cork tcp-cork", "", "TCP_CORK", _option("CORK"), "socat - TCP:HOST:PORT,cork", "tcp server")
+    yield row("syncnt tcp-syncnt", "N", "TCP_SYNCNT", "--set SYNCNT={}", "socat - TCP:HOST:PORT,syncnt=3", "tcp server")
+    yield row("defer-accept tcp-defer-accept", "S", "TCP_DEFER_ACCEPT", "--set DEFER_ACCEPT={}", "socat - TCP-LISTEN:PORT,bind=HOST,defer-accept=5", "tcp client")
+    yield row("priority so-priority", "N", "SO_PRIORITY", "--set PRIORITY={}", "socat - TCP:HOST:PORT,priority=3", "tcp server")
+    yield shaped("oobinline so-oobinline", "", "SO_OOBINLINE", _option("OOBINLINE"), "socat - TCP:HOST:PORT,oobinline", "tcp server")
+    yield shaped("freebind ip-freebind", "", "IP_FREEBIND", _option("IP_FREEBIND"), "socat - TCP-LISTEN:PORT,bind=HOST,freebind", "tcp client")
+    yield shaped("setsockopt-int sockopt-int", "LEVEL:OPTION:VALUE", "any option, by numbers", _any_option, "socat - TCP:HOST:PORT,setsockopt-int=6:1:1", "tcp server", says="by its name as well: --set NODELAY=1")
     yield row("nodelay tcp-nodelay", "", "TCP_NODELAY", "--set NODELAY=1", "socat - TCP:HOST:PORT,nodelay", "tcp server")
     yield row("tos ip-tos", "N", "type of service", "--set TOS={}", "socat - UDP:HOST:PORT,tos=16", "udp server")
     yield row("ttl ip-ttl", "N", "hops", "--set TTL={}", "socat - UDP:HOST:PORT,ttl=9", "udp server")
@@ -649,7 +742,12 @@ def _socat() -> Iterator[Row]:
     yield row("sndbuf so-sndbuf", "N", "SO_SNDBUF", "--set SNDBUF={}", "socat - TCP:HOST:PORT,sndbuf=65536", "tcp server")
     yield row("broadcast so-broadcast", "", "SO_BROADCAST", "--set BROADCAST=1", "socat - UDP:HOST:PORT,broadcast", "udp server")
     yield row("mss tcp-maxseg", "N", "TCP_MAXSEG", "--set MAXSEG={}", "socat - TCP:HOST:PORT,mss=1000", "tcp server")
-    yield row("ip-add-membership membership", "GROUP:INTERFACE", "join a multicast group", "--join {}", says="GROUP%INTERFACE here", unplayed="the address is said differently")
+    yield shaped("ip-add-membership membership ipv6-join-group join-group", "GROUP:INTERFACE", "join a multicast group", _membership, "socat -u UDP-RECV:PORT,bind=GROUP,ip-add-membership=GROUP:lo -", "group talker, stopped")
+    yield row("ip-multicast-ttl multicast-ttl", "N", "hops of multicast", "--set IP_MULTICAST_TTL={}", "socat - UDP:HOST:PORT,ip-multicast-ttl=3", "udp server")
+    yield row("ip-multicast-loop multicastloop", "0|1", "multicast comes back to this host", "--set IP_MULTICAST_LOOP={}", "socat - UDP:HOST:PORT,ip-multicast-loop=0", "udp server")
+    yield row("ip-multicast-if multicast-if", "ADDRESS", "multicast leaves by this interface", "--set IP_MULTICAST_IF={}", "socat - UDP:HOST:PORT,ip-multicast-if=127.0.0.1", "udp server", says="by its name: --interface")
+    yield row("accept-timeout listen-timeout", "S", "end when nobody comes", "--accept-timeout {}", "socat - TCP-LISTEN:PORT,bind=HOST,accept-timeout=9", "tcp client")
+    yield row("netns", "NAME", "in a network namespace", "--netns {}", unplayed="socat has it from 1.8 on")
     yield row("backlog", "N", "the accept queue", "--backlog {}", "socat - TCP-LISTEN:PORT,bind=HOST,backlog=3", "tcp client")
     yield row("max-children", "N", "serve N at once", "--max-conns {}", "socat TCP-LISTEN:PORT,bind=HOST,fork,max-children=2 EXEC:cat", "program's clients")
     yield row("connect-timeout", "S", "seconds for the connection", "--connect-timeout {}", "socat - TCP:HOST:PORT,connect-timeout=5", "tcp server")
@@ -667,11 +765,23 @@ def _socat() -> Iterator[Row]:
     yield shaped("verify openssl-verify", "0|1", "verify the peer", _verify, "socat - OPENSSL:HOST:PORT,verify=0", "tls server", says="--insecure for 0")
     yield shaped("proxyport socksport", "PORT", "the proxy's port", _proxy_port, "socat - SOCKS4:PROXYHOST:HOST:PORT,socksport=PROXYPORT,socksuser=me", "proxy")
     yield shaped("socksuser proxyauth proxy-authorization", "USER[:PASSWORD]", "who one is to the proxy", _proxy_name, "socat - SOCKS4:PROXYHOST:HOST:PORT,socksport=PROXYPORT,socksuser=me", "proxy")
+    yield row("proxy-authorization-file proxyauthfile", "FILE", "who one is to the proxy, from a file", "--proxy-auth-file {}", "socat - PROXY:PROXYHOST:HOST:PORT,proxyport=PROXYPORT,proxyauthfile=FILE", unplayed="socat takes the newline of the file for a part of the password")
+    yield no("capath cipher ciphers method min-proto-version openssl-min-proto-version openssl-max-proto-version nosni no-sni dhparam compress", "…", "of TLS", "`--ca FILE` takes a file; versions and ciphers are those of Python's ssl, 1.2 and later: OPENSSL_CONF changes them for a process")
     yield shaped("append", "", "add to a file", _append, "socat -u TCP:HOST:PORT OPEN:FILE,creat,append", "talking server", says="`>> FILE`")
     yield shaped("creat create o-creat excl trunc rdonly wronly rdwr", "", "how a file is opened", _none, says="as the shell's redirection does", unplayed="the shell opens it")
     yield row("mode perm", "MODE", "permissions of a Unix path", "--socket-mode {}", "socat - UNIX-LISTEN:PATH,mode=600", "unix client")
     yield row("unlink-early", "", "remove a path in the way", "--replace", "socat - UNIX-LISTEN:PATH,unlink-early", "unix client", says="a socket only, and only where nobody listens")
-    yield no("pty stderr setsid ctty nofork pipes su user chroot", "…", "how a program is run", "a program has three descriptors and nothing else; `setpriv`, `chroot`, `setsid` and `2>&1` are programs and the shell's")
+    yield no("user group user-early group-early user-late group-late umask", "…", "whose a file or path is", "`chown`, and the shell's umask; permissions: `--socket-mode`")
+    yield shaped("unlink-close", "", "remove the path at the end", _none, "socat - UNIX-LISTEN:PATH,unlink-close", "unix client", says="always; a path that was there before is left")
+    yield shaped("stderr", "", "a program's stderr goes to the peer too", _stderr, "socat TCP-LISTEN:PORT,bind=HOST EXEC:'tr a-z A-Z',stderr", "tcp client", says="a shell does it; without it stderr is told in the story")
+    yield shaped("pipes setsid sigint sigquit sighup", "", "pipes, a session of its own", _none, "socat TCP-LISTEN:PORT,bind=HOST EXEC:'tr a-z A-Z',pipes,setsid", "tcp client", says="the default")
+    yield no("pty ctty sane nofork su su-d setuid setgid chroot", "…", "how a program is run", "a program has three pipes, and is who sockkit is; `script`, `setpriv` and `chroot` are programs that run it otherwise")
+    yield no("raw rawer cfmakeraw echo icanon isig b9600 b38400 b57600 b115200 crtscts link wait-slave", "…", "of terminals and serial lines", "`stty` sets them, before and after: `stty raw -echo; sockkit connect --raw --no-edit …; stty sane`")
+    yield no("readbytes bytes", "N", "end after N bytes", "`| head -c N` does")
+    yield no("tcpwrap tcpwrappers allow-table deny-table lowport", "…", "of hosts.allow, of a port below 1024", "`--allowfile` and `--denyfile` are its files; a source port is -p")
+    yield no("escape history prompt noprompt noecho", "…", "of the line editor", "Ctrl-D ends the input; the history is that of one run")
+    yield no("lockfile waitlock", "FILE", "a lock file", "`flock FILE sockkit …` does")
+    yield shaped("nonblock cloexec noinherit cool-write end-close ignorecr tightsocklen", "", "of descriptors", _none, says="nothing that sockkit would need", unplayed="nothing is exchanged")
     # fmt: on
 
 
@@ -713,26 +823,31 @@ def said(row: Row) -> str:
 
 def exists(command: Typed) -> bool:
     """Whether sockkit has every option of a command line, and their values are some of theirs."""
+    return not lacking(command)
+
+
+def lacking(command: Typed) -> str:
+    """The first word of a command line that sockkit does not know, or its value; empty: there is none."""
     _, verb, *rest = command.words
     if verb.startswith("-"):
-        return True
+        return ""
     rows = {name: row for row in options(COMMANDS[verb]) for name in row.names}
     while rest:
         word = rest.pop(0)
-        if word == "--":
+        if word in ("--", "--help"):
             break
         if not word.startswith("-") or word == "-":
             continue
         if word not in rows:
-            return False
+            return word
         if rows[word].kind is not FLAG and rows[word].kind.implied is None:
             try:
                 value = rest.pop(0)
                 if not re.search(r"\b[A-Z]{2,}\d?\b", value) or word == "--set":
                     rows[word].kind.parse(value)
             except (UsageError, IndexError):
-                return False
-    return True
+                return word
+    return ""
 
 
 def _apply(line: Line, row: Row, name: str, value: str) -> None:
@@ -798,6 +913,7 @@ def netcat(words: Sequence[str], tool: str, *, listen: bool = False) -> Line:
         line.address[1:] = [",".join(line.address[1:])]
     if line.udp and (line.program or line.shell):
         raise NoWay(NO_DATAGRAMS, option=None)
+    line.check()
     if len(line.address) > 2:
         raise UsageError(f"one target has one word or two, here are {len(line.address)}", option="ADDRESS")
     return line
@@ -809,15 +925,20 @@ WORD = re.compile(r"([A-Za-z][A-Za-z0-9-]*)(?=[:,]|$)")
 def is_socat(words: Sequence[str]) -> bool:
     """Whether a command line holds an address as socat has it, with at least as many parts as such an address has."""
     plain = [word for word in words if word == "-" or word[:1] != "-"]
-    heads = [found[1] for word in plain if (found := WORD.match(word))]
-    joined = len(plain) == 2 and "-" in plain and len(heads) == 1 and _address(heads[0])[0] is not None
+    others = [word for word in plain if word.upper() not in ("-", "STDIO")]
+    joined = len(plain) == 2 and len(others) == 1
+    if joined:
+        found = WORD.match(others[0])
+        joined = "/" in others[0] if found is None else _address(found[1])[0] is not None
     return joined or any(_is_address(word) for word in words)
 
 
 def _is_address(word: str) -> bool:
     found = WORD.match(word)
-    row = _address(found[1])[0] if found else None
-    if row is None or not row.takes or row.names[0] in ("FD", "EXEC", "SYSTEM", "OPEN", "CREATE", "INTERFACE"):
+    row = _address(found[1])[0] if found and "://" not in word else None
+    if found is None or row is None or not row.takes:
+        return False
+    if row.names[0] in ("FD", "EXEC", "SYSTEM", "OPEN", "CREATE", "INTERFACE"):
         return False
     parts = _split(word.partition(",")[0], ":")[1:]
     return len(parts) > row.takes.count(":")
@@ -862,11 +983,12 @@ def _end_of(word: str, used: list[Row]) -> End:
     if address == "-" or not address:
         row: Row | None = _by_name("socat")["-"]
     elif "/" in head:
-        row, parts = _by_name("socat")["OPEN"], [address]
+        row, parts, end.opens = _by_name("socat")["OPEN"], [address], True
     elif head.isdecimal():
         row, parts = _by_name("socat")["FD"], [head]
     else:
         row, version = _address(head)
+        end.opens = head.upper() == "GOPEN"
     if row is None:
         raise UsageError(f"{quoted(head)} is no address of socat's", option="ADDRESS")
     used.append(row)
@@ -877,6 +999,8 @@ def _end_of(word: str, used: list[Row]) -> End:
     SHAPES[row.names[0]](end, parts)
     if version:
         end.flags.append((f"-{version}",))
+    if version == "6" and end.address == ["0.0.0.0"]:
+        end.address = ["::"]
     rows = _by_name("socat")
     for text in given:
         name, _, value = text.partition("=")
@@ -909,10 +1033,11 @@ def socat(words: Sequence[str]) -> Line:
     ends: list[list[End]] = []
     while rest:
         word = rest.pop(0)
-        if word[:1] == "-" and len(word) > 1 and not ends:
+        if word[:1] == "-" and word[1:2] not in ("", ",") and not ends:
             name, value = word, ""
-            if name not in rows:
-                name, value = word[:2], word[2:]
+            if name not in rows:  # its value stands behind it: -t5, -lf/tmp/log
+                at = 3 if word[1] == "l" else 2
+                name, value = word[:at], word[at:]
             row = rows.get(name)
             if row is None:
                 raise UsageError("socat has no such option", option=word)
@@ -937,6 +1062,11 @@ def socat(words: Sequence[str]) -> Line:
 def _joined(line: Line, left: End, right: End, *, one_way: bool) -> Line:
     """One line from two ends: a socket's, and what is at its other side."""
     ends = (left, right)
+    if not one_way and all(end.role == "local" for end in ends):
+        for end in ends:
+            if end.opens and not (left.path and right.path):  # `socat - /run/x.sock`
+                end.role, end.address = "connect", [end.path]
+                end.flags.append(("-U",))
     net = next((end for end in ends if end.role == "listen"), None) or next(
         (end for end in ends if end.role == "connect"), None
     )
@@ -979,10 +1109,17 @@ def _both_sockets(line: Line, other: End) -> None:
     """Between two sockets: the mode relay, or a sockkit as the program."""
     if other.role == "listen":
         raise NoWay("two that listen are not joined: the one that connects decides", option="ADDRESS")
-    plain = other.flags == [("-u",)] * line.udp and not other.proxy and not other.bind
-    if line.listen and plain and len(other.address) == 2:
-        host, port = other.address
+    plain = not other.proxy and not other.bind
+    flags = [flag for flag in other.flags if flag != ("-u",)]
+    if flags and flags[0] in (("-4",), ("-6",)) and other.address[0].strip("0123456789abcdef.:") == "":
+        del flags[0]  # the number says it
+    if line.listen and plain and not flags and len(other.address) == 2 and other.udp == line.udp:
+        host, port = other.address[0], _number_of(other.address[1])
         line.mode, line.to = "relay", f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return
+    if line.listen and plain and flags == [("-U",)] and not line.udp and not other.udp:
+        path = other.address[0]
+        line.mode, line.to = "relay", path if "/" in path or path[0] == "@" else f"./{path}"
         return
     beyond = Line()
     stdio = End()
@@ -1007,6 +1144,10 @@ def answer(words: Sequence[str], at_fault: str = "") -> UsageError | None:
     command = "" if at is None else words[at]
     rest = list(words) if at is None else [*words[:at], *words[at + 1 :]]
     tools: tuple[str, ...] = ("nc", "ncat")
+    typed_socat = not command and rest[:1] == ["socat"] and len(rest) > 1
+    if not command and rest and rest[0] in OTHERS:
+        hint = f"type: sockkit {OTHERS[rest[0]]}"
+        return UsageError(f"{quoted(rest[0])} is no command here", option=None, hint=hint)
     if not command and rest and rest[0] in (*TOOLS, *VERBS):
         tools = TOOLS.get(rest[0], tools)
         rest[:1] = VERBS.get(rest[0], [])
@@ -1014,7 +1155,7 @@ def answer(words: Sequence[str], at_fault: str = "") -> UsageError | None:
         at = rest.index("--exec")
         typed = Typed(["sockkit", command or "connect", *rest[:at], "--exec", "--", *rest[at + 1 :]])
         return UsageError("the program stands behind a `--`, at the end", option="--exec", hint=f"type: {typed}")
-    if is_socat(rest):
+    if typed_socat or is_socat(rest):
         found = _attempt(partial(socat, rest))
         if isinstance(found, UsageError):
             return found
@@ -1024,6 +1165,8 @@ def answer(words: Sequence[str], at_fault: str = "") -> UsageError | None:
         if isinstance(own, Line) and exists(own.typed()):
             return UsageError("options follow a command, here connect", option=at_fault, hint=f"type: {own.typed()}")
     tries = {tool: _attempt(partial(netcat, rest, tool, listen=command == "serve")) for tool in tools}
+    if tools == ("nc",) and type(tries["nc"]) is UsageError:  # the traditional one has -e and -c, as ncat
+        tries = {"ncat": _attempt(partial(netcat, rest, "ncat"))}
     lines = {tool: found for tool, found in tries.items() if isinstance(found, Line)}
     if lines:
         return _told(lines, at_fault)
@@ -1044,7 +1187,8 @@ def _told(lines: dict[str, Line], at_fault: str) -> UsageError:
     typed = {tool: line.typed() for tool, line in lines.items()}
     there = {tool: command for tool, command in typed.items() if exists(command)}
     if not there:
-        return UsageError(NOTHING, option=at_fault)
+        command = next(iter(typed.values()))
+        return UsageError(f"{NOTHING}: {command.words[1]} has no such {lacking(command)}", option=at_fault)
     rows = {tool: next((row for row in lines[tool].used if at_fault in row.names), None) for tool in there}
     if len({str(command) for command in there.values()}) > 1:
         told = [

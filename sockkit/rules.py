@@ -1463,7 +1463,8 @@ CASES: tuple[Case, ...] = (
         "EADDRINUSE",
         _inet_family,
         "another socket has port {port} on this address, or connections that it had are still in TIME_WAIT",
-        "`sockkit inspect :{port}` shows who; if only TIME_WAIT is left, add --set SO_REUSEADDR=1",
+        "`sockkit inspect :{port}` shows who; TIME_WAIT passes in a minute, and is not in the way of --set SO_REUSEADDR=1 "
+        "if those connections had it too",
     ),
     Case(
         "bind",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import os
 import re
+import select
 import shlex
 import shutil
 import socket
@@ -36,6 +37,7 @@ PATIENCE = 15.0
 FILLED = {
     "PORT": "1",
     "CID": "3",
+    "GROUP": "239.1.2.3",
     "SOURCEPORT": "1",
     "PROXYHOST": "127.0.0.1",
     "PROXYPORT": "1",
@@ -549,6 +551,35 @@ def udp_talker(run: Run) -> Seen:
     return Seen(b"", "", REQUEST, status)
 
 
+def group_talker(run: Run) -> Seen:
+    """Multicast over the loopback interface: said until it is heard, since nothing tells when a group is joined."""
+    _, port = tcp_port(run)
+    group = f"239.77.{port >> 8}.{port & 255}"
+    run.give(GROUP=group)
+    run.start(stdin=b"")
+    assert run.popen is not None and run.popen.stdout is not None
+    deadline = time.monotonic() + PATIENCE
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1"))
+        while not select.select([run.popen.stdout], [], [], 0.1)[0]:
+            sock.sendto(REQUEST, (group, port))
+            assert run.popen.poll() is None and time.monotonic() < deadline, run.said()
+    out = os.read(run.popen.stdout.fileno(), 65536)
+    _, status = run.finish(stop=True)
+    return Seen(b"", "", out[: len(REQUEST)], status)
+
+
+def tcp6_client(run: Run) -> Seen:
+    if not has_ipv6():
+        pytest.skip("CANNOT: no IPv6")
+    port = tcp_port(run)[1]
+    run.start(stdin=REPLY)
+    with reach(run, socket.AF_INET6, ("::1", port)) as sock:
+        data, end = ask(sock)
+    out, status = run.finish()
+    return Seen(data, end, out, status)
+
+
 def papers(run: Run) -> trustme.CA:
     """A certificate for this host and who has signed it, in files."""
     authority = trustme.CA()
@@ -755,8 +786,6 @@ def raw_talker(run: Run) -> Seen:
         deadline = time.monotonic() + PATIENCE
         assert run.popen is not None and run.popen.stdout is not None
         sock.settimeout(0.1)
-        import select
-
         while not select.select([run.popen.stdout], [], [], 0.1)[0]:
             sock.sendto(REQUEST, ("127.0.0.1", 0))
             assert run.popen.poll() is None and time.monotonic() < deadline, run.said()
@@ -800,6 +829,8 @@ SCENES: dict[str, Callable[[Run], Seen]] = {
     "unix talker, stopped": unix_talker,
     "udp client": udp_client,
     "udp talker, stopped": udp_talker,
+    "tcp6 client": tcp6_client,
+    "group talker, stopped": group_talker,
     "tls server": tls_server,
     "tls client": tls_client,
     "proxy": proxy,

@@ -163,6 +163,39 @@ def test_flags_of_other_netcats(name: str) -> None:
         ("TCP:host:80,nonesuch -", "no word for this option"),
         ("- PTY", "one end is a socket"),
         ("TCP:host:80 EXEC:sh,pty", "sockkit: pty: "),
+        ("nc -lvp 4444 -e /bin/sh", "type: sockkit serve --once -v -p 4444 --exec -- /bin/sh"),
+        ("nc -h", "type: sockkit connect --help"),
+        ("ncat -l --help", "type: sockkit serve --help"),
+        ("ncat --version", "type: sockkit --version"),
+        ("ncat -l 8888 --proxy-type http", "a proxy server: sockkit is none"),
+        ("nc -u -q -1 host 80", "type: sockkit connect -u host 80"),
+        ("nc -z -i 2 host 20-30", "type: sockkit connect -z --rate 0.5 host 20-30"),
+        ("nc -z host ssh", "type: sockkit connect -z host ssh"),
+        ("nc host ssh", "type: sockkit connect host 22"),
+        ("nc -l http", "type: sockkit serve --mode pipe 80"),
+        ("socat EXEC:a EXEC:b", "one end of sockkit is a socket"),
+        ("socat - /run/x.sock", "type: sockkit connect -U /run/x.sock"),
+        ("stdio /run/x.sock", "type: sockkit connect -U /run/x.sock"),
+        ("socat -u /etc/motd -", "one end of sockkit is a socket"),
+        ("-,raw,echo=0 TCP:host:80", "stty raw -echo"),
+        ("-lf/tmp/log -t5 - TCP:host:80", "type: sockkit connect host 80 2> /tmp/log"),
+        ("-lm - TCP:host:80", "logger"),
+        ("-lpname - TCP:host:80", "type: sockkit connect host 80"),
+        ("- IP6-RECV:253", "type: sockkit serve --mode pipe --type RAW --proto 253 -6 ::"),
+        ("TCP-LISTEN:80,fork UNIX-CONNECT:/x", "type: sockkit serve --mode relay --to /x 80"),
+        ("UNIX-LISTEN:x,fork ABSTRACT-CONNECT:y", "type: sockkit serve --mode relay -U --to @y x"),
+        ("TCP4-LISTEN:www,fork TCP4:127.0.0.1:81", "type: sockkit serve --mode relay -4 --to 127.0.0.1:81 80"),
+        ("TCP-LISTEN:80,fork TCP6:host:81", "type: sockkit serve 80 --exec -- sockkit connect -6 host 81"),
+        ("TCP-LISTEN:80,reuseaddr,fork EXEC:date,stderr", "--sh-exec 'date 2>&1' --set REUSEADDR=1 80"),
+        ("TCP-LISTEN:80,reuseaddr=0 -", "type: sockkit serve --mode pipe 80"),
+        ("- TCP:host:80,linger=0,bind=:99", "type: sockkit connect --set LINGER=on,0 -p 99 host 80"),
+        ("- TCP:host:80,bind=[::1]:99", "type: sockkit connect -p 99 -s ::1 host 80"),
+        (
+            "- UDP4-DATAGRAM:239.1.2.3:66,bind=:66,ip-add-membership=239.1.2.3:eth0",
+            "type: sockkit connect -u -4 -p 66 --join 239.1.2.3%eth0 239.1.2.3 66",
+        ),
+        ("- UDP-DATAGRAM:host:66,range=10.0.0.0/8", "sockkit has nothing like it: connect has no such --allow"),
+        ("ss -tlnp", "type: sockkit inspect --all"),
     ],
 )
 def test_what_is_said(line: str, said: str) -> None:
@@ -187,12 +220,25 @@ def test_a_program_without_its_dashes() -> None:
         ("connect telnet://example.com", "sockkit connect --telnet example.com 23"),
         ("connect gopher://example.com", "HOST PORT"),
         ("connect localhost http", "http is 80"),
+        ("connect unix:///run/x.sock", "sockkit connect -U /run/x.sock"),
+        ("https://me:secret@example.com/x", "sockkit connect --tls example.com 443"),
+        ("curl -s http://example.com/", "sockkit connect example.com 80"),
+        ("connect TCP:host:80", "type: sockkit connect host 80"),
+        ("serve TCP-LISTEN:80,fork", "type: sockkit serve --mode pipe -k 80"),
     ],
 )
 def test_urls_and_names_of_services(line: str, typed: str) -> None:
     said = refused(*line.split())
     assert said[-1].endswith(f": {typed}")
     assert "secret" not in said[-1]
+
+
+def test_a_reason_is_said_too() -> None:
+    """Where there is nothing to type, the reason why is the answer."""
+    assert refused("nc", "-u", "-l", "53", "-e", "/bin/cat")[0].endswith("datagrams would lose their boundaries")
+    assert refused("socat", "-", "EXEC:date") == [
+        "sockkit: one end of sockkit is a socket: the shell joins programs and files"
+    ]
 
 
 def test_a_typo_is_not_taken_for_anothers() -> None:
