@@ -197,6 +197,12 @@ def is_loopback(family: int, address: object) -> bool:
     return ip == bytes(15) + b"\1" or (ip is not None and len(ip) == 4 and ip[0] == 127)
 
 
+def is_multicast(family: int, address: object) -> bool:
+    """Whether it is a group's: 224.0.0.0/4 (RFC 5771), ff00::/8 (RFC 4291)."""
+    ip = packed(family, address)
+    return ip is not None and (ip[0] >> 4 == 14 if len(ip) == 4 else ip[0] == 0xFF)
+
+
 def is_wildcard(family: int, address: object) -> bool:
     """Whether a socket bound to it takes what arrives for any address of this host."""
     if family == _VSOCK:

@@ -650,7 +650,7 @@ def _socat() -> Iterator[Row]:
     yield shaped("TCP-LISTEN TCP-L", "PORT", "a TCP server", _net("listen"), "socat - TCP-LISTEN:PORT,bind=HOST", "tcp client", says="one client, as with socat; -k or a program serves more")
     yield shaped("UDP UDP-CONNECT", "HOST:PORT", "datagrams to one address", _net("connect", "-u"), "socat - UDP:HOST:PORT", "udp server")
     yield shaped("UDP-SENDTO", "HOST:PORT", "datagrams to one address, unconnected", _net("connect", "-u"), "socat - UDP-SENDTO:HOST:PORT", "udp server", says="the socket is connected, so that a refusal is seen")
-    yield shaped("UDP-DATAGRAM", "HOST:PORT", "datagrams to one address, replies from any", _net("connect", "-u"), "socat - UDP-DATAGRAM:HOST:PORT", "udp server", says="replies from that address only; who listens for others is `sockkit serve -u --join GROUP`")
+    yield shaped("UDP-DATAGRAM", "HOST:PORT", "datagrams to one address, replies from any", _net("connect", "-u"), "socat - UDP-DATAGRAM:HOST:PORT", "udp server", says="of a group, and of 255.255.255.255, replies from any; else from that address only. Listening to a group: `sockkit serve -u --join GROUP GROUP PORT`")
     yield shaped("UDP-LISTEN UDP-L", "PORT", "datagrams with whoever comes first", _net("listen", "-u"), "socat - UDP-LISTEN:PORT,bind=HOST", "udp client", says="stdin goes to whoever sent last")
     yield shaped("UDP-RECVFROM", "PORT", "one datagram and its answer", _net("listen", "-u"), "socat - UDP-RECVFROM:PORT,bind=HOST", "udp client", says="further datagrams are taken too, until the end of stdin and --reply-wait")
     yield shaped("UDP-RECV", "PORT", "datagrams of all, no answers", _net("listen", "-u"), "socat -u UDP-RECV:PORT,bind=HOST -", "udp talker, stopped")

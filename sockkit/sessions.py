@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
-from socket import socket
+from socket import SOCK_DGRAM, socket
 from typing import TYPE_CHECKING, NamedTuple
 
 from sockkit import carriers, syscalls
@@ -259,8 +259,9 @@ class Session:
             self._nvt = self._between = Nvt(env, self.number, read, send, self._secured)
             read, send = self._nvt.read, self._nvt.write
         beside = None
-        if messages and syscalls.has_beside(env, sock, settings.asked):
-            beside = syscalls.Beside(env, sock, lambda text: self._note(Level.INFO, text))
+        many = self.destination is not None and self.kind[1] == SOCK_DGRAM
+        if messages and syscalls.has_beside(env, sock, settings.asked or many):
+            beside = syscalls.Beside(env, sock, lambda text: self._note(Level.INFO, text), senders=many)
             read = beside.receive
         if settings.send_fds or settings.recv_fds:
             from sockkit.rights import Rights

@@ -868,13 +868,17 @@ class Beside:
         piece: size of the datagrams that the kernel made one of (UDP_GRO), or None.
     """
 
-    def __init__(self, env: Env, sock: socket.socket, notify: Callable[[str], None]) -> None:
-        """``notify`` is told of what comes in a message's place: what happened to an SCTP association."""
+    def __init__(self, env: Env, sock: socket.socket, notify: Callable[[str], None], *, senders: bool = False) -> None:
+        """
+        Args:
+            notify: is told of what comes in a message's place: what happened to an SCTP association.
+            senders: messages may come from anybody: say from whom.
+        """
         from sockkit import ancillary
 
         self.text: str | None = None
         self.piece: int | None = None
-        self._env, self._sock, self._notify = env, sock, notify
+        self._env, self._sock, self._notify, self._senders = env, sock, notify, senders
         self._words, self._notification = ancillary.words, ancillary.notification
         self._flags = DONTWAIT | _trunc(sock)
         # On a Unix socket there is room for the credentials alone, which come first (net/core/scm.c): descriptors that a
@@ -902,8 +906,12 @@ class Beside:
         return size, address
 
     def receive(self, buffer: memoryview) -> int:
-        """The same where the peer is known."""
-        return self.receive_from(buffer)[0]
+        """The same where the peer is known, or told in ``text``."""
+        size, address = self.receive_from(buffer)
+        if self._senders:
+            sender = f"from {format_address(self._sock.family, address)}"
+            self.text = f"{sender}, {self.text}" if self.text else sender
+        return size
 
 
 NOTIFICATION = 0x8000

@@ -437,7 +437,7 @@ def _load(context: ssl.SSLContext, certificate: str | None, key: str | None) -> 
 
 
 def _load_made_up(context: ssl.SSLContext, names: Sequence[str]) -> str:
-    """Load a certificate made for this run, whose key never has a name on a disk. Returns its fingerprint."""
+    """Load a certificate made for this run, whose key is in a file only while it is read. Returns its fingerprint."""
     try:
         pem, der = make_certificate(names)
     except ImportError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import struct
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sockkit.ancillary import ROWS, notification, words
-from tests.harness import TIMEOUT, Server, needs_ipv6, needs_linux, run
+from tests.harness import TIMEOUT, Process, Server, needs_ipv6, needs_linux, run
 
 pytestmark = needs_linux
 
@@ -90,6 +91,45 @@ def test_a_multicast_group_is_joined_and_left() -> None:
             assert sock.recv(100) == b"hello"
         said = server.stop().said
     assert re.search(r"= +[\d.]+ left 239.1.2.3%lo\n", said)
+
+
+def test_a_group_is_asked_and_each_answer_is_heard() -> None:
+    """As SSDP and mDNS do: the answers come from the members' own addresses, which a connected socket would not hear."""
+    with ExitStack() as stack:
+        members = [stack.enter_context(socket.socket(type=socket.SOCK_DGRAM)) for _ in range(2)]
+        asked = members[0]
+        asked.bind(("0.0.0.0", 0))
+        asked.settimeout(TIMEOUT)
+        group = ("239.1.2.4", asked.getsockname()[1])
+        asked.setsockopt(
+            socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton(group[0]) + socket.inet_aton("127.0.0.1")
+        )
+        options = ("-u", "-v", "--reply-wait", "1", "--set", "IP_MULTICAST_IF=127.0.0.1")
+        client = stack.enter_context(Process("connect", *options, group[0], str(group[1])))
+        client.send(b"who?")
+        client.close_stdin()
+        question, there = asked.recvfrom(100)
+        for number, member in enumerate(members):
+            member.sendto(b"it is %d\n" % number, ("127.0.0.1", there[1]))
+        result = client.finish()
+    assert (result.status, question) == (0, b"who?")
+    assert sorted(result.out.splitlines()) == [b"it is 0", b"it is 1"]
+    assert f"message of 8 bytes (from 127.0.0.1:{group[1]}): it is 0" in result.said
+    assert re.search(r"message of 8 bytes \(from 127.0.0.1:\d+\): it is 1", result.said)
+
+
+def test_a_group_that_would_not_be_heard() -> None:
+    """By default this host alone is listened for, and a socket there hears no group: said, not waited for in vain."""
+    result = run("serve", "-u", "--join", "239.1.2.3%lo", "5000")
+    assert (result.status, result.said.splitlines()) == (
+        2,
+        [
+            "sockkit: --join: what is sent to 239.1.2.3%lo does not reach a socket on 127.0.0.1:5000",
+            "sockkit: type: sockkit serve -u --join 239.1.2.3%lo 0.0.0.0 5000",
+        ],
+    )
+    with Server("-u", "--join", "239.1.2.3%lo", "239.1.2.3", "0", free_port=False) as server:
+        server.stop()
 
 
 @needs_ipv6

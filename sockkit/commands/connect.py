@@ -642,7 +642,16 @@ class _Call:
         if self.means.join & Join.BIND:
             syscalls.bind(env, sock, address)
         elif self.means.join & Join.CONNECT:
-            syscalls.connect(env, sock, address)
+            if self.type == socket.SOCK_DGRAM and self._for_many(sock.family, address):
+                self.means = self.means._replace(join=Join.SEND)
+            else:
+                syscalls.connect(env, sock, address)
+
+    def _for_many(self, family: int, address: object) -> bool:
+        """Whether answers come from other addresses, which a connected socket would not hear."""
+        everybody = addresses.packed(family, address) == b"\xff\xff\xff\xff"
+        asked = any(setting.row.name == "SO_BROADCAST" and setting.value for setting in self.options)
+        return addresses.is_multicast(family, address) or everybody and asked  # else connect(2) says what is missing
 
     def _dial(self, loop: Loop, target: addresses.Target, left: float) -> socket.socket | None:
         """The connected socket, or None: then everything that failed has been told. ``left``: seconds of the timeout."""

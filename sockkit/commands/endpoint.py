@@ -201,7 +201,7 @@ class EndpointPlan(Plan):
     sh_exec: str | None = option(
         "--sh-exec", kind=Kind("COMMAND", _command_line), group="programs", help="the same, a command line for /bin/sh"
     )
-    tls: bool = option("--tls", group="tls", help="speak TLS over the connection; the peer is verified")
+    tls: bool = option("--tls", group="tls", help="speak TLS: connect verifies the peer, serve clients with --ca")
     ca: str | None = option(
         "--ca",
         kind=Kind("FILE"),

@@ -329,6 +329,19 @@ class _Server:
                 self.failed = True
         return Exit.FAILED if self.failed else Exit.OK
 
+    def _check_groups(self, target: addresses.Target) -> None:
+        """Raises UsageError where what is sent to a group cannot arrive, since another address is bound (but on Windows)."""
+        family = target.family or 0
+        here = addresses.packed(family, target.address)
+        if here is None or not any(here) or addresses.is_multicast(family, target.address) or os.name == "nt":
+            return
+        for group in self.plan.join:
+            if len(group.address) == len(here):
+                wildcard = "0.0.0.0" if len(here) == 4 else "::"
+                text = f"what is sent to {group.text} does not reach a socket on {target.text}"
+                hint = f"type: sockkit serve -u --join {group.text} {wildcard} {target.port}"
+                raise UsageError(text, option="--join", hint=hint)
+
     def check(self) -> None:
         """Raises UsageError for options that contradict each other."""
         plan = self.plan
@@ -338,6 +351,7 @@ class _Server:
             self.means = semantics(spec.family, syscalls.base_type(spec.type), spec.proto)
             plan.check(self.means, spec.family)
             self._check_door(spec.family)
+            self._check_groups(target)
             if self.means.join & Join.ACCEPT:
                 text = "the kernel itself is the other side here: sockkit connect reaches it"
                 raise UsageError(text, option="--family")
