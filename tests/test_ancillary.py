@@ -118,6 +118,12 @@ def test_a_group_is_asked_and_each_answer_is_heard() -> None:
     assert re.search(r"message of 8 bytes \(from 127.0.0.1:\d+\): it is 1", result.said)
 
 
+def test_a_group_is_no_code() -> None:
+    result = run("connect", "-u", "239.1.2.3", "5000", "--code")
+    said = "sockkit: --code: its socket is connected, and would not hear who answers a group\n"
+    assert (result.status, result.said) == (2, said)
+
+
 def test_a_group_that_would_not_be_heard() -> None:
     """By default this host alone is listened for, and a socket there hears no group: said, not waited for in vain."""
     result = run("serve", "-u", "--join", "239.1.2.3%lo", "5000")

@@ -614,6 +614,25 @@ def test_options_are_set_at_their_moment() -> None:
     assert result.said.index("TCP_NODELAY, 1") < result.said.index("connect(")
 
 
+@pytest.mark.parametrize("first", [[], ["--set", "REUSEADDR=1"]], ids=["without", "with"])
+def test_a_server_that_begins_anew(first: list[str]) -> None:
+    """What a server leaves in TIME_WAIT is in the way of the next, unless both have SO_REUSEADDR (measured on Linux)."""
+    with Server(*first) as server, server.connect() as client:
+        client.sendall(b"x")
+        assert client.recv(1) == b"x"
+        server.popen.terminate()
+        assert client.recv(1) == b""
+        client.close()
+        port = str(server.port)
+        server.finish()
+    result = run("serve", "--set", "REUSEADDR=1", "--duration", "0.1", "127.0.0.1", port)
+    if first:
+        assert result.status == 0
+    elif sys.platform == "linux":
+        assert result.status == 1
+        assert "is not in the way of --set SO_REUSEADDR=1 if those connections had it too" in result.said
+
+
 # ---- other people's netcats
 
 

@@ -426,6 +426,8 @@ def connect(plan: ConnectPlan) -> str:
         body += ['print("connected to", sock.getpeername())', "sock.close()"]
         return script(imports, body, missing=missing(plan, known))
     means = semantics(spec.family, syscalls.base_type(spec.type), spec.proto)
+    if plan.fileno is None and means.boundaries and plan.asks_many(target.family or 0, target.address):
+        raise UsageError("its socket is connected, and would not hear who answers a group", option="--code")
     more, forward, receive = _converse(plan, messages=means.boundaries)
     end = "sock.detach()  # it was lent to us" if plan.fileno is not None else "sock.close()"
     return script([*imports, *more], body, forward, [*receive, end], missing=missing(plan, known))

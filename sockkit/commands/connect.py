@@ -270,6 +270,12 @@ class ConnectPlan(EndpointPlan):
 
             again.check(self, means, family)
 
+    def asks_many(self, family: int, address: object) -> bool:
+        """Whether a datagram's answers come from other addresses than this one, which a connected socket would not hear."""
+        everybody = addresses.packed(family, address) == b"\xff\xff\xff\xff"
+        asked = everybody and any(row.name == "SO_BROADCAST" and value for row, value, _ in self.parsed_settings())
+        return addresses.is_multicast(family, address) or asked  # not asked for: connect(2) says what is missing
+
     def credentials(self, target: addresses.Target | None) -> Credentials | None:
         """What TLS needs, or None without it.
 
@@ -642,16 +648,10 @@ class _Call:
         if self.means.join & Join.BIND:
             syscalls.bind(env, sock, address)
         elif self.means.join & Join.CONNECT:
-            if self.type == socket.SOCK_DGRAM and self._for_many(sock.family, address):
+            if self.type == socket.SOCK_DGRAM and self.plan.asks_many(sock.family, address):
                 self.means = self.means._replace(join=Join.SEND)
             else:
                 syscalls.connect(env, sock, address)
-
-    def _for_many(self, family: int, address: object) -> bool:
-        """Whether answers come from other addresses, which a connected socket would not hear."""
-        everybody = addresses.packed(family, address) == b"\xff\xff\xff\xff"
-        asked = any(setting.row.name == "SO_BROADCAST" and setting.value for setting in self.options)
-        return addresses.is_multicast(family, address) or everybody and asked  # else connect(2) says what is missing
 
     def _dial(self, loop: Loop, target: addresses.Target, left: float) -> socket.socket | None:
         """The connected socket, or None: then everything that failed has been told. ``left``: seconds of the timeout."""
