@@ -346,7 +346,7 @@ def our_end_is_not_the_peers(open: Open) -> None:
     sending = we_send(open, request)
     assert receive_all(open.peer) == request
     sending.get()
-    assert is_idle(open.process.pid, 0.05)
+    eventually(lambda: is_idle(open.process.pid, 0.05))
     replying = peer_sends(open.peer, reply)
     assert open.read_rest() == reply
     replying.get()
@@ -397,8 +397,7 @@ def a_peer_that_reads_late(open: Open) -> None:
 
 @rule
 def a_reader_of_stdout_that_reads_late(open: Open) -> None:
-    sent = send_until_stuck(open.peer)
-    assert is_idle(open.process.pid, 0.05)
+    sent = send_until_stuck(open.peer, open.process)
     ending = Task(open.peer.shutdown, socket.SHUT_WR)
     open.process.close_stdin()
     assert len(open.read_rest()) == sent
@@ -408,7 +407,7 @@ def a_reader_of_stdout_that_reads_late(open: Open) -> None:
 
 @rule
 def a_direction_that_is_stuck_does_not_hold_the_other(open: Open) -> None:
-    send_until_stuck(open.peer)
+    send_until_stuck(open.peer, open.process)
     data = noise(3 * MIB, 1)
     feeding = we_send(open, data)
     assert receive_all(open.peer) == data
@@ -507,7 +506,7 @@ def an_urgent_byte_amid_a_flood(open: Open) -> None:
     sending = Task(send)
     assert open.read(len(data)) == data
     sending.get()
-    assert is_idle(open.process.pid, 0.1)
+    eventually(lambda: is_idle(open.process.pid, 0.1))
     open.peer.send(b"!", socket.MSG_OOB)
     eventually(lambda: is_idle(open.process.pid, 0.05))
     open.peer.sendall(b"and more")
@@ -543,8 +542,7 @@ def an_echo_of_each_size(open: Open) -> None:
 
 @echo_rule
 def an_echo_that_is_read_late(open: Open) -> None:
-    sent = send_until_stuck(open.peer)
-    assert is_idle(open.process.pid, 0.05)
+    sent = send_until_stuck(open.peer, open.process)
     ending = Task(open.peer.shutdown, socket.SHUT_WR)
     assert len(receive_all(open.peer)) == sent
     ending.get()
@@ -560,7 +558,7 @@ def an_echo_of_nothing(open: Open) -> None:
 
 @echo_rule
 def an_echo_that_is_reset(open: Open) -> None:
-    send_until_stuck(open.peer)
+    send_until_stuck(open.peer, open.process)
     if open.transport.resets:
         reset(open.peer)
     else:

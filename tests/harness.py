@@ -266,7 +266,7 @@ class Server(Process):
             raise
         self._path = Path(str(kwargs.get("cwd") or "."), self.address)
         self._inode = self._path.lstat().st_ino if self._path.is_socket() else None
-        self._sockets = len(sockets(self.pid)) if sys.platform == "linux" else 0
+        self._first = sockets(self.pid) if sys.platform == "linux" else []
 
     @property
     def port(self) -> int:
@@ -275,15 +275,15 @@ class Server(Process):
 
     def settle(self) -> None:
         """Where nothing is going on, nothing is done, and no socket is kept but the listener and those of open sessions."""
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + TIMEOUT
         while sys.platform == "linux" and self.popen.poll() is None:
             found = sockets(self.pid)
             opened = len(re.findall(rb"(?m)^= #\d+ .* connected", self.err))
             closed = len(re.findall(rb"(?m)^x #\d+ .* closed", self.err))
-            if len(found) <= self._sockets + opened - closed and is_idle(self.pid, 0.015):
+            if len(found) <= len(self._first) + opened - closed and is_idle(self.pid, 0.015):
                 return
             assert time.monotonic() < deadline, (
-                f"{len(found)} sockets, {self._sockets} at first, {opened} sessions opened, {closed} closed; {found}"
+                f"{len(found)} sockets, {len(self._first)} at first, {opened} sessions opened, {closed} closed; {found}"
             )
 
     def stop(self, number: int = signal.SIGTERM, *, busy: bool = False) -> Result:
@@ -298,8 +298,9 @@ class Server(Process):
         if sys.platform == "linux" and result.status != -signal.SIGKILL:
             port = re.search(r":(\d+)$", self.address)
             if port is not None:
-                ours = {int(name[8:-1]) for name in sockets(os.getpid())}  # a listener that the test lent it
-                assert not bound(int(port[1])) - ours, "its port is free again"
+                ours = set(sockets(os.getpid()))  # a listener that the test lent it
+                theirs = {int(name[8:-1]) for name in self._first if name not in ours}
+                assert not bound(int(port[1])) & theirs, "its port is free again"  # or another's already
             if self._inode is not None and self._path.is_socket():
                 assert self._path.lstat().st_ino != self._inode, "its path is gone"
         return result
@@ -399,11 +400,16 @@ def cpu_time(pid: int) -> float:
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
+def state(pid: int) -> str:
+    """What it does: S: it sleeps until something happens; R: it runs, or waits for a processor; Z: it has ended. proc_pid_stat(5)."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
 def is_idle(pid: int, window: float = 0.5, share: float = 0.05) -> bool:
-    """True if it uses next to no CPU during ``window`` seconds."""
+    """True if it uses next to no CPU during ``window`` seconds, and not because others have all processors."""
     before, begun = cpu_time(pid), time.monotonic()
     time.sleep(window)  # the window of a measurement, not a wait for anything
-    return cpu_time(pid) - before <= share * (time.monotonic() - begun)
+    return cpu_time(pid) - before <= share * (time.monotonic() - begun) and state(pid) in "ST"
 
 
 def _status(pid: int, field: str) -> int:

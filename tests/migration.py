@@ -26,7 +26,7 @@ import trustme
 
 from sockkit import foreign
 from sockkit.foreign import Row
-from tests.harness import ENVIRONMENT, SOCKKIT, has_ipv6, need
+from tests.harness import ENVIRONMENT, SOCKKIT, has_ipv6, is_idle, need
 from tests.peers import free_port
 
 REQUEST = b"hello\nworld\nbye\n"
@@ -94,7 +94,7 @@ class Run:
             and "--reply-wait" not in words
             and "connect" in words
         ):
-            words[1:1] = ["--reply-wait", "0.5"]  # or it waits for five seconds, as it should
+            words[1:1] = ["--reply-wait", "1"]  # or it waits for five seconds, as it should
         folder = self.folder
         line = f"exec {shlex.join([*program, *words])} {self.filled(self.after)}"
         path = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
@@ -165,18 +165,24 @@ def receive_request(sock: socket.socket, last: bytes = b"bye") -> tuple[bytes, s
     return data, ""
 
 
-def until_end(sock: socket.socket, patience: float = 2.0) -> tuple[bytes, str]:
-    """The rest, and how it ended."""
+def until_end(sock: socket.socket, run: Run, patience: float = 2.0) -> tuple[bytes, str]:
+    """The rest, and how it ended. It is open if nothing comes in the given time from a command that has nothing to do."""
     sock.settimeout(patience)
+    deadline = time.monotonic() + PATIENCE
     data = b""
-    try:
-        while chunk := sock.recv(65536):
+    assert run.popen is not None
+    while True:
+        try:
+            chunk = sock.recv(65536)
+        except TimeoutError:
+            if time.monotonic() > deadline or (run.popen.poll() is None and is_idle(run.popen.pid, 0.05)):
+                return data, "open"
+        except ConnectionResetError:
+            return data, "RST"
+        else:
+            if not chunk:
+                return data, "FIN"
             data += chunk
-    except TimeoutError:
-        return data, "open"
-    except ConnectionResetError:
-        return data, "RST"
-    return data, "FIN"
 
 
 @contextmanager
@@ -198,7 +204,10 @@ def accept(sock: socket.socket, run: Run) -> socket.socket:
             peer, _ = sock.accept()
         except TimeoutError:
             assert run.popen is not None
-            assert run.popen.poll() is None, f"it ended without a connection: {run.words}; {run.said()}"
+            ended = run.popen.poll() is not None
+            if ended and select.select([sock], [], [], 0)[0]:
+                continue  # it connected, and has ended since
+            assert not ended, f"it ended without a connection: {run.words}; {run.said()}"
             assert time.monotonic() < deadline, f"it never connected: {run.words}; {run.said()}"
         else:
             peer.settimeout(PATIENCE)
@@ -215,7 +224,7 @@ def serve_one(run: Run, sock: socket.socket, *, talk: bool = False, **given: obj
         if talk:
             peer.sendall(REPLY)
             peer.shutdown(socket.SHUT_WR)
-            data, end = until_end(peer, 2.0)
+            data, end = until_end(peer, run)
         else:
             data, end = receive_request(peer)
             if not end:
@@ -224,7 +233,7 @@ def serve_one(run: Run, sock: socket.socket, *, talk: bool = False, **given: obj
                 except ConnectionError:
                     end = "RST"
             if end != "RST":
-                rest, end = until_end(peer)
+                rest, end = until_end(peer, run)
                 data += rest
     out, status = run.finish()
     return Seen(data, end, out, status, source)
@@ -256,7 +265,7 @@ def silent_server(run: Run) -> Seen:
         run.give(PORT=sock.getsockname()[1])
         run.start()
         with accept(sock, run) as peer:
-            data, end = until_end(peer, 5)
+            data, end = until_end(peer, run, 5)
         out, status = run.finish()
         return Seen(data, end, out, status)
 
@@ -267,7 +276,7 @@ def open_server(run: Run) -> Seen:
         run.give(PORT=sock.getsockname()[1])
         run.start(stdin=None)
         with accept(sock, run) as peer:
-            data, end = until_end(peer, 8)
+            data, end = until_end(peer, run, 8)
             out, status = run.finish()
         return Seen(data, end, out, status)
 
@@ -283,7 +292,7 @@ def late_server(run: Run) -> Seen:
             data, end = receive_request(peer)
             if not end:
                 peer.sendall(REPLY)
-                rest, end = until_end(peer)
+                rest, end = until_end(peer, run)
                 data += rest
         out, status = run.finish()
         return Seen(data, end, out, status)
@@ -374,14 +383,14 @@ def reach(run: Run, family: int, address: object, kind: int = socket.SOCK_STREAM
             return sock
 
 
-def ask(sock: socket.socket, data: bytes = REQUEST) -> tuple[bytes, str]:
+def ask(sock: socket.socket, run: Run, data: bytes = REQUEST) -> tuple[bytes, str]:
     """A client: it sends, ends, and reads to the end."""
     try:
         sock.sendall(data)
         sock.shutdown(socket.SHUT_WR)
     except OSError:
         pass
-    return until_end(sock, PATIENCE)
+    return until_end(sock, run, PATIENCE)
 
 
 def tcp_port(run: Run) -> tuple[str, int]:
@@ -396,7 +405,7 @@ def tcp_client(run: Run) -> Seen:
     address = tcp_port(run)
     run.start(stdin=REPLY)
     with reach(run, socket.AF_INET, address) as sock:
-        data, end = ask(sock)
+        data, end = ask(sock, run)
     out, status = run.finish()
     return Seen(data, end, out, status)
 
@@ -442,7 +451,7 @@ def program_client(run: Run) -> Seen:
     run.start(stdin=b"")
     with reach(run, socket.AF_INET, address) as sock:
         data = get(sock, REQUEST)
-        rest, end = ask(sock, b"")
+        rest, end = ask(sock, run, b"")
     out, status = run.finish()
     return Seen(data + rest, end, out, status)
 
@@ -462,7 +471,7 @@ def denied_client(run: Run) -> Seen:
     address = tcp_port(run)
     run.start(stdin=None)
     with reach(run, socket.AF_INET, address) as sock:
-        data, _ = until_end(sock, PATIENCE)  # by a FIN or by a RST: both say no
+        data, _ = until_end(sock, run, PATIENCE)  # by a FIN or by a RST: both say no
     out, status = run.finish(stop=True)
     return Seen(data, "", out, status)
 
@@ -494,7 +503,7 @@ def unix_client(run: Run) -> Seen:
     address = unix_address(run)
     run.start(stdin=REPLY)
     with reach(run, socket.AF_UNIX, address) as sock:
-        data, end = ask(sock)
+        data, end = ask(sock, run)
     out, status = run.finish()
     return Seen(data, end, out, status)
 
@@ -593,7 +602,7 @@ def papers(run: Run) -> trustme.CA:
 
 def closed(sock: ssl.SSLSocket) -> str:
     """How TLS ended: by close_notify, as it should, or by a FIN alone."""
-    sock.settimeout(1.0)
+    sock.settimeout(PATIENCE)
     try:
         sock.unwrap().close()
     except ssl.SSLEOFError:
@@ -760,7 +769,7 @@ def sctp_client(run: Run) -> Seen:
     address = tcp_port(run)
     run.start(stdin=REPLY)
     with reach(run, socket.AF_INET, address, proto=socket.IPPROTO_SCTP) as sock:
-        data, end = ask(sock)
+        data, end = ask(sock, run)
     out, status = run.finish()
     return Seen(data, end, out, status)
 
@@ -785,7 +794,6 @@ def raw_talker(run: Run) -> Seen:
         run.start(stdin=b"")
         deadline = time.monotonic() + PATIENCE
         assert run.popen is not None and run.popen.stdout is not None
-        sock.settimeout(0.1)
         while not select.select([run.popen.stdout], [], [], 0.1)[0]:
             sock.sendto(REQUEST, ("127.0.0.1", 0))
             assert run.popen.poll() is None and time.monotonic() < deadline, run.said()

@@ -12,6 +12,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -370,10 +372,15 @@ def test_a_listener_that_was_lent_has_a_door_too() -> None:
 
 
 def test_a_flood_is_counted_not_told_one_by_one(tmp_path: Path) -> None:
+    """They all wait at the door when it opens: how fast they come is not for this machine to say."""
     recording = tmp_path / "story.ndjson"
-    with Server("--deny", "127.0.0.0/8", "-o", str(recording)) as server:
-        for _ in range(60):
-            refused(server)
+    with Server("--deny", "127.0.0.0/8", "-o", str(recording)) as server, ExitStack() as stack:
+        server.kill(signal.SIGSTOP)
+        flood = [stack.enter_context(server.connect()) for _ in range(60)]
+        server.kill(signal.SIGCONT)
+        for sock in flood:
+            with pytest.raises(ConnectionResetError):
+                sock.recv(1)
         result = server.stop()
     assert re.search(r"x and \d+ more, not shown one by one, denied \(reset\): --deny 127\.0\.0\.0/8\n", result.said)
     events = [json.loads(line) for line in recording.read_text().splitlines()]
@@ -498,35 +505,49 @@ def test_another_user_is_told_from_us() -> None:
 def test_nobody_came() -> None:
     begun = time.monotonic()
     result = run("serve", "--port", "0", "--accept-timeout", "0.3", stdin=None)
-    assert 0.3 <= time.monotonic() - begun < 5
+    assert time.monotonic() - begun >= 0.3
     assert result.status == 1
     assert re.search(r"sockkit: wait for a client on 127\.0\.0\.1:\d+: timed out after 0\.3 s \[ETIMEDOUT", result.said)
 
 
+@contextmanager
+def awaited(*args: str, count: int = 1, **more: Any) -> Iterator[tuple[Server, list[socket.socket]]]:
+    """A server whose clients wait for it: they come in time, however slow this machine is."""
+    with socket.create_server(("127.0.0.1", 0)) as listening, ExitStack() as stack:
+        clients = [
+            stack.enter_context(socket.create_connection(listening.getsockname(), TIMEOUT)) for _ in range(count)
+        ]
+        fd = listening.fileno()
+        yield (
+            stack.enter_context(Server("--fileno", str(fd), *args, free_port=False, pass_fds=[fd], **more)),
+            clients,
+        )
+
+
 def test_who_is_denied_did_not_come() -> None:
-    with Server("--accept-timeout", "0.5", "--deny", "127.0.0.1") as server:
-        refused(server)
-        assert server.finish().status == 1
+    with awaited("--accept-timeout", "0.3", "--deny", "127.0.0.1") as (server, (sock,)):
+        with pytest.raises(ConnectionResetError):
+            sock.recv(1)
+        result = server.finish()
+    assert result.status == 1 and "1 denied" in result.said
 
 
 def test_nobody_else_came() -> None:
-    with Server(
-        "--accept-timeout", "0.5", "--mode", "pipe", "-k", "--after-end", "0.1", stdin=subprocess.PIPE
-    ) as server:
-        for word in (b"one ", b"two"):
-            with server.connect() as sock:
-                sock.sendall(word)
-            server.wait_for(word, stream="out")
+    options = ("--accept-timeout", "0.3", "--mode", "pipe", "-k", "--after-end", "0.1")
+    with awaited(*options, count=2) as (server, clients):
+        for sock, word in zip(clients, (b"one ", b"two"), strict=True):
+            sock.sendall(word)
+            sock.shutdown(socket.SHUT_WR)
         result = server.finish()
     assert (result.status, result.out) == (0, b"one two"), "what is served by then is in order"
 
 
 def test_as_long_as_somebody_is_there_nobody_else_need_come() -> None:
-    with Server("--accept-timeout", "0.2") as server:
-        with server.connect() as sock:
-            assert echoes(sock)
-            assert not select.select([sock], [], [], 0.6)[0], "it waits for nobody while a session is open"
-            assert echoes(sock)
+    with awaited("--accept-timeout", "0.2") as (server, (sock,)):
+        assert echoes(sock)
+        assert not select.select([sock], [], [], 0.6)[0], "it waits for nobody while a session is open"
+        assert echoes(sock)
+        sock.close()
         assert server.finish().status == 0
 
 
@@ -536,13 +557,12 @@ def test_datagrams_nobody_was_heard_from() -> None:
 
 
 def test_a_server_for_a_while() -> None:
-    with Server("-v", "--duration", "0.5") as server:
-        with server.connect() as sock:
-            assert echoes(sock)
-            assert sock.recv(1) == b""
+    with awaited("-v", "--duration", "1") as (server, (sock,)):
+        assert echoes(sock)
+        assert sock.recv(1) == b""
         result = server.finish()
     assert result.status == 0
-    assert "the 0.5 s of --duration are over: 1 session still open" in result.said
+    assert "the 1 s of --duration are over: 1 session still open" in result.said
     assert "total: 1 session, received 5 bytes, sent 5 bytes" in result.said
 
 
@@ -550,7 +570,7 @@ def test_a_conversation_for_a_while() -> None:
     """What had come by then is handed over, our end is passed on, and the status is 0."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         listening.settimeout(TIMEOUT)
-        with Process("connect", "-v", "--duration", "0.5", "127.0.0.1", str(listening.getsockname()[1])) as process:
+        with Process("connect", "-v", "--duration", "1", "127.0.0.1", str(listening.getsockname()[1])) as process:
             process.send(b"question")
             sock, _ = listening.accept()
             with sock:
@@ -559,17 +579,18 @@ def test_a_conversation_for_a_while() -> None:
                 assert receive_all(sock) == b"question", "then a FIN, not a reset"
                 result = process.finish()
     assert (result.status, result.out) == (0, b"answer")
-    assert "the 0.5 s of --duration are over" in result.said
+    assert "the 1 s of --duration are over" in result.said
 
 
 def test_a_peer_that_takes_nothing_does_not_make_it_longer() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         listening.settimeout(TIMEOUT)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # soon full
         port = str(listening.getsockname()[1])
         with Process("connect", "--duration", "0.3", "--after-end", "0.2", "127.0.0.1", port) as process:
+            process.feed(bytes(20_000_000))
             sock, _ = listening.accept()
             with sock:
-                process.feed(bytes(20_000_000))
                 result = process.finish()
     assert result.status == 1
     assert re.search(
@@ -581,11 +602,12 @@ def test_the_time_counts_across_connections() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         listening.settimeout(TIMEOUT)
         port = str(listening.getsockname()[1])
-        options = ("--duration", "0.5", "--reconnect", "--retry-delay", "0.1")
+        options = ("--duration", "1", "--reconnect", "--retry-delay", "0.05")
         with Process("connect", *options, "127.0.0.1", port, stdin=subprocess.PIPE) as process:
-            for _ in range(2):
-                listening.accept()[0].close()
+            listening.accept()[0].close()
+            last, _ = listening.accept()
             listening.close()
+            last.close()
             assert process.finish().status == 0
 
 

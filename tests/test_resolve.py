@@ -99,7 +99,7 @@ def test_families_take_turns_and_nothing_comes_twice() -> None:
 def test_a_name_that_does_not_exist(command: tuple[str, ...]) -> None:
     begun = time.monotonic()
     result = run(*command, "no-such.invalid", "9")
-    assert time.monotonic() - begun <= 10.5
+    assert time.monotonic() - begun <= 20
     assert (result.status, result.out) == (1, b"")
     (line,) = result.said.splitlines()
     assert re.fullmatch(
@@ -112,7 +112,7 @@ def test_a_name_that_does_not_exist(command: tuple[str, ...]) -> None:
 def test_a_host_that_is_none(command: str, host: str) -> None:
     begun = time.monotonic()
     result = run(command, "--", host, "9")
-    assert time.monotonic() - begun <= 10.5
+    assert time.monotonic() - begun <= 20
     assert result.status in (1, 2)
     assert result.out == b""
     assert all(line.startswith("sockkit: ") for line in result.said.splitlines())
@@ -215,7 +215,7 @@ def test_the_connect_timeout_covers_the_look_up(names: Callable[..., list[str]],
     prefix = names()
     begun = time.monotonic()
     result = run("connect", *kind, "--connect-timeout", "1", "host.example", "9", prefix=prefix)
-    assert 1 <= time.monotonic() - begun < 3
+    assert 1 <= time.monotonic() - begun < 9
     assert (result.status, result.out) == (1, b"")
     assert result.said == "sockkit: look up host.example:9: timed out after 1 s [ETIMEDOUT 110]\n"
 
@@ -232,7 +232,7 @@ def test_a_signal_during_the_look_up(names: Callable[..., list[str]], command: s
             assert process.popen.poll() is None and time.monotonic() < deadline
         begun = time.monotonic()
         result = process.stop(number)
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < 5
     assert result.status == -number
     assert "Connection" not in result.said
 

@@ -261,8 +261,8 @@ def test_silence_is_waited_for_250_ms_and_not_given_up() -> None:
         with dialer.socket:
             assert dialer.socket.getpeername() == sock.getsockname()
     first, second = attempts(events)
-    assert DELAY * 0.9 < second.time - first.time < DELAY * 3
-    assert took < DELAY * 4
+    assert DELAY * 0.9 < second.time - first.time < DELAY * 8
+    assert took < DELAY * 9
     assert dialer.failures == [], "the silent one did not fail: it was given up"
 
 

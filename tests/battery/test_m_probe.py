@@ -19,7 +19,7 @@ SPACE = ("--family", "0-46", "--type", "0-6", "--proto", "0-12")
 def test_m2_a_space_of_47_families_7_types_and_13_protocols(how: tuple[str, ...]) -> None:
     begun = time.monotonic()
     result = run("probe", "--json", *how, *SPACE)
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 25
     assert result.status == 0
     report = json.loads(result.out)
     assert report["complete"] is True
