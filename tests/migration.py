@@ -584,7 +584,7 @@ def tcp6_client(run: Run) -> Seen:
     port = tcp_port(run)[1]
     run.start(stdin=REPLY)
     with reach(run, socket.AF_INET6, ("::1", port)) as sock:
-        data, end = ask(sock)
+        data, end = ask(sock, run)
     out, status = run.finish()
     return Seen(data, end, out, status)
 
