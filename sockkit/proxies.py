@@ -561,6 +561,7 @@ STATUSES = {
     403: "the proxy's rules forbid it: many allow port 443 alone",
     404: "it may be a web server and no proxy",
     405: "it may be a web server and no proxy: it does not allow CONNECT",
+    500: "the proxy may not have reached it: tinyproxy says 500 where a connection is refused",
     501: "it may be a web server and no proxy: it knows no CONNECT",
     502: UNREACHABLE,
     503: UNREACHABLE,
@@ -633,4 +634,4 @@ class _Connect(Request):
                 hint = f"it wants a user name and password: {HIDDEN}"
             else:
                 hint = "it refuses the user name and password"
-        raise ProxyError(f"the proxy says {said} [HTTP status {status}]", hint, passing=status in (502, 503, 504))
+        raise ProxyError(f"the proxy says {said} [HTTP status {status}]", hint, passing=status in (500, 502, 503, 504))

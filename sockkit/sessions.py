@@ -633,8 +633,12 @@ class Session:
         if lane is None or lane.over or self.relay.inbound.state is State.OPEN:
             return
         error = self._pending_error()
-        if error is not None and self.outbound is not None:
-            self.sink_failed(self.outbound, error)
+        if error is None or self.outbound is None:
+            return
+        if self._is_farewell() and not lane.wants_output and not self.settings.reconnect:
+            lane.end()  # of ours it has left unread what TLS says by itself (session tickets), and had ended in order
+            return
+        self.sink_failed(self.outbound, error)
 
     def _pending_error(self) -> OSError | None:
         # Reading SO_ERROR clears it, so a lender's is left alone: there the next send or receive tells.
@@ -742,9 +746,21 @@ class Session:
             secured.machine.end()
             secured.flush()
         except OSError as error:
-            self.fail("send TLS close_notify", error)
+            if not self._is_farewell():
+                self.fail("send TLS close_notify", error)
             return
         self._ended(Side.LOCAL, "TLS close_notify sent")
+
+    def _is_farewell(self, waiting: int | None = None) -> bool:
+        """Whether what the peer did not take is our answer to its close_notify alone, which many do not wait for (RFC 8446,
+        section 6.1).
+
+        Args:
+            waiting: bytes that its kernel has not acknowledged. None: the connection is gone, and that is not known any more.
+        """
+        if self._secured is None or not self._secured.machine.peer_ended:
+            return False
+        return not self.totals[1] or (waiting is not None and waiting <= self._secured.machine.farewell)
 
     def _part(self, lane: Lane) -> None:
         """The peer has ended: what our input still gives is for the next connection. What our kernel holds has its chance."""
@@ -1008,7 +1024,7 @@ class Session:
         waiting = 0
         if self.connected and not self.failed and self.relay.outbound is not None:
             waiting = syscalls.send_queue(self.env, self.sock) or 0
-        if not waiting:
+        if not waiting or self._is_farewell(waiting):
             self.close()
             return
         # From here on only the clock calls: an end that stayed watched, ready as it is, would call over and over.

@@ -165,11 +165,12 @@ class Machine:
         established: the handshake is over.
         ended: our close_notify is on its way.
         peer_ended: the peer's has come.
+        farewell: bytes of the record that ours is, once it is on its way.
     """
 
     __slots__ = (
         *("_credentials", "_held", "_incoming", "_late", "_outgoing", "_side"),
-        *("ended", "established", "peer_ended"),
+        *("ended", "established", "farewell", "peer_ended"),
     )
 
     def __init__(
@@ -184,6 +185,7 @@ class Machine:
         self.established = False
         self.ended = False
         self.peer_ended = False
+        self.farewell = 0
 
     def receive(self, data: bytes | memoryview) -> None:
         """What came from the socket; empty: its end."""
@@ -315,10 +317,12 @@ class Machine:
             return
         self.ended = True
         self._hold()
+        before = self._outgoing.pending
         try:
             self._side.unwrap()
         except (ssl.SSLError, ValueError):
             pass  # the peer's own close_notify has not come: it may come later, or never
+        self.farewell = self._outgoing.pending - before
 
     def _hold(self) -> None:
         """Keep what has come and was not read yet: Python's ``unwrap`` calls SSL_shutdown(3ssl) a second time, which reads

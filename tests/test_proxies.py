@@ -496,6 +496,22 @@ def test_tried_again_where_the_target_is_not_there_yet() -> None:
     assert result.status == 1 and "does not pass by waiting" in result.said
 
 
+@pytest.mark.parametrize("answer", [b"500 Unable to connect", b"502 Bad Gateway", b"503 Busy", b"504 Gateway Timeout"])
+def test_tried_again_where_an_http_proxy_did_not_reach_the_target(answer: bytes) -> None:
+    """500 is tinyproxy's answer, 503 squid's."""
+
+    def talk(sock: socket.socket, seen: Seen) -> None:
+        seen.append(head(sock))
+        sock.sendall(b"HTTP/1.1 " + (answer if len(seen) == 1 else b"200 OK") + b"\r\n\r\n")
+        if len(seen) > 1:
+            echo(sock)
+
+    with scripted(talk, 2) as (place, seen):
+        result = run(*through("http", place, "127.0.0.1", "80", "--wait-for", "20", "-v"), stdin=b"hi")
+    assert (result.status, result.out, len(seen)) == (0, b"hi", 2), result.said
+    assert f"HTTP status {int(answer[:3])}]; attempt 2" in result.said
+
+
 def test_a_program_talks_through_a_proxy_and_inherits_no_password() -> None:
     env = {"SOCKKIT_PROXY_AUTH": f"bob:{SECRET}"}
     with Server("--mode", "pipe") as server, scripted(relaying) as (place, _):

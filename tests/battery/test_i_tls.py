@@ -178,6 +178,70 @@ def test_i6_an_end_without_close_notify(papers: Papers) -> None:
     assert "truncated" in result.said
 
 
+def leave(secured: ssl.SSLSocket) -> None:
+    """Say close_notify, and wait for none (RFC 8446, section 6.1): as HTTP's servers do."""
+    secured.setblocking(False)
+    with pytest.raises(ssl.SSLWantReadError):
+        secured.unwrap()
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("request_", [b"", b"GET /"])
+def test_a_peer_that_ends_first_and_takes_no_farewell(papers: Papers, version: ssl.TLSVersion, request_: bytes) -> None:
+    """All was said: that the answer to its close_notify finds nobody is neither a loss nor a failure."""
+
+    def talk(secured: ssl.SSLSocket) -> None:
+        assert secured.recv(100) == request_ if request_ else True
+        secured.sendall(b"page")
+        leave(secured)
+
+    context = papers.context("localhost")
+    context.maximum_version = version
+    ours, theirs = os.pipe()
+    try:
+        os.write(theirs, request_)
+        with tls_server(context, talk) as (port, _):
+            args = ("--tls", "--ca", papers.ca, "localhost", str(port), "-4", "--after-end", "0.2")
+            result = run("connect", *args, stdin=ours)  # which stays open
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert (result.status, result.out, result.said) == (0, b"page", "")
+
+
+def test_a_client_that_takes_no_farewell(papers: Papers) -> None:
+    certificate, key = papers.files("localhost")
+    args = ("--mode", "pipe", "--tls", "--cert", certificate, "--key", key, "--after-end", "0.2")
+    with Server(*args, stdin=subprocess.PIPE) as server:
+        context = ssl.create_default_context(cafile=papers.ca)
+        with context.wrap_socket(server.connect(), server_hostname="localhost") as secured:
+            secured.sendall(b"data")
+            leave(secured)
+        result = server.finish()
+    assert (result.status, result.out) == (0, b"data"), result.said
+    assert "lost" not in result.said
+
+
+def test_what_a_peer_that_ends_first_did_not_take_is_lost(papers: Papers) -> None:
+    """The other side of it: behind the peer's close_notify there was something of ours."""
+
+    def talk(secured: ssl.SSLSocket) -> None:
+        secured.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        assert secured.recv(100)
+        leave(secured)
+
+    ours, theirs = os.pipe()
+    try:
+        os.write(theirs, bytes(60_000))
+        with tls_server(papers.context("localhost"), talk) as (port, _):
+            args = ("--tls", "--ca", papers.ca, "localhost", str(port), "-4", "--after-end", "0.2")
+            result = run("connect", *args, stdin=ours)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert result.status == 1 and re.search("ECONNRESET|EPIPE", result.said), result.said
+
+
 def test_i7_a_server_without_tls() -> None:
     with Server("--mode", "chargen") as server:
         result = run("connect", "--tls", "127.0.0.1", str(server.port))
