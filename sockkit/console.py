@@ -119,7 +119,6 @@ class Console:
             ("SIGWINCH", self._resize),
             ("SIGTSTP", self._suspend),
             ("SIGCONT", self._continue),
-            ("SIGQUIT", self._quit),
         ):
             number = getattr(signal, name)
             if signal.getsignal(number) is not signal.SIG_IGN:
@@ -186,11 +185,6 @@ class Console:
         if not self._resumed:
             self._enter()
         self._resumed = False
-
-    def _quit(self) -> None:
-        assert self._loop is not None
-        self._loop.signal = signal.SIGQUIT
-        self._loop.stop()
 
     def _resize(self) -> None:
         try:

@@ -146,10 +146,14 @@ class Timer:
         self.callback = None
 
 
+ENDING = ("SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP")
+"""Ctrl-C, Ctrl-backslash, kill(1), a terminal that is gone."""
+
+
 class Loop:
     """Waits, and calls.
 
-    Use it as a context manager: inside, SIGINT, SIGTERM and SIGHUP end ``run`` instead of the process (a signal that
+    Use it as a context manager: inside, the signals of ``ENDING`` end ``run`` instead of the process (a signal that
     was inherited as ignored stays ignored), and afterwards their dispositions are what they were.
 
     Attributes:
@@ -175,7 +179,7 @@ class Loop:
     def __enter__(self) -> Loop:
         if self.env.backlog is not None:
             self.env.backlog.attach(self._on_backlog)
-        numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+        numbers = [getattr(signal, name) for name in ENDING if hasattr(signal, name)]
         try:
             for number in numbers:
                 if signal.getsignal(number) not in (signal.SIG_IGN, None):

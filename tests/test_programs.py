@@ -377,14 +377,15 @@ def test_a_program_that_never_reads_holds_the_peer_up_and_goes_with_it() -> None
 
 @pytest.mark.once
 @needs_linux
-def test_whoever_a_program_has_started_goes_with_us(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT], ids=lambda number: number.name)
+def test_whoever_a_program_has_started_goes_with_us(number: signal.Signals, tmp_path: Path) -> None:
     line = "sleep 1000 & echo $! ; trap '' TERM; (trap '' TERM; echo $BASHPID; sleep 1000) & wait; sleep 1000"
     with Server("--sh-exec", line, cwd=tmp_path) as server:
         with server.connect() as sock:
             pid = int(sock.makefile("rb").readline())
             shell = int(children(server.pid)[0])
             assert alive(pid) and alive(shell)
-            assert server.stop(signal.SIGINT).status == -signal.SIGINT
+            assert server.stop(number).status == -number
     wait_until_gone(pid)
     wait_until_gone(shell)
 

@@ -340,7 +340,7 @@ def test_a_regular_file_is_always_ready(loop: Loop, tmp_path: os.PathLike[str]) 
     assert masks == [READ, WRITE]
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP"])
 def test_a_signal_ends_run_and_dispositions_are_restored(name: str) -> None:
     import signal
 

@@ -46,7 +46,7 @@ from tests.peers import (
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="CANNOT: pipes and signals as POSIX has them")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP])
 def test_f1_f5_a_signal_ends_an_idle_connect(number: signal.Signals) -> None:
     with listener() as sock, Process("connect", port_of(sock)) as client, accepted(sock) as peer:
         client.send(b"x")
@@ -57,7 +57,7 @@ def test_f1_f5_a_signal_ends_an_idle_connect(number: signal.Signals) -> None:
         assert peer.recv(1) == b""
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP])
 def test_f1_f5_a_signal_ends_a_server_with_its_totals(number: signal.Signals) -> None:
     with Server() as server, server.connect() as client:
         client.sendall(b"hello")
