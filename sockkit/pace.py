@@ -100,8 +100,8 @@ class Pace:
         self._timer = None
         self._update()
 
-    def close(self) -> None:
-        """Over. What was read and not handed on is said to be lost."""
+    def close(self) -> bool:
+        """Over. What was read and not handed on is said to be lost, and then it is True."""
         if self._timer is not None:
             self._timer.cancel()
         self._loop.forget(self._source.fd)
@@ -111,3 +111,4 @@ class Pace:
         os.close(self._bell)
         os.close(self._ring)
         self._source.close()
+        return bool(self._waiting)

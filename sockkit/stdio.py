@@ -35,7 +35,7 @@ class LocalEnd(NamedTuple):
         name: how it is called where it fails.
         finish: tells it that no more will be written; None where an end is not passed on (stdout).
         last: when it has ended as a source, the conversation is over.
-        closing: gives back more than a descriptor.
+        closing: gives back more than a descriptor; see ``close``.
         gone: whoever reads it may stop when they have seen enough; called then, with the descriptor still open, it says how
             much of what was written they have not read. None: that is a failure.
     """
@@ -50,15 +50,16 @@ class LocalEnd(NamedTuple):
     name: str = ""
     finish: Callable[[], None] | None = None
     last: bool = False
-    closing: Callable[[], None] | None = None
+    closing: Callable[[], bool | None] | None = None
     gone: Callable[[], int] | None = None
 
-    def close(self) -> None:
-        """Give back what was opened; the descriptor that was lent stays open."""
+    def close(self) -> bool:
+        """Give back what was opened; the descriptor that was lent stays open. True if something was lost, which was said."""
         if self.closing is not None:
-            self.closing()
-        elif self.opened is not None:
+            return bool(self.closing())
+        if self.opened is not None:
             os.close(self.opened)
+        return False
 
 
 def reserve() -> None:

@@ -378,6 +378,28 @@ def test_what_a_pause_held_back_is_lost_aloud() -> None:
     assert result.status == 1 and "lost 4 bytes: read, and not sent before the end" in result.said
 
 
+@pytest.mark.parametrize("source", ["stdin", "text", "file"])
+def test_what_a_pause_held_back_when_the_time_was_over_is_a_failure(source: str, tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    path.write_bytes(b"one\ntwo\n")
+    options = {"stdin": (), "text": ("--send", r"one\ntwo\n"), "file": ("--file", str(path))}[source]
+    with listener() as server:
+        port = str(server.getsockname()[1])
+        result = run("connect", "--line-delay", "60", "--duration", "0.5", *options, port, stdin=b"one\ntwo\n")
+        assert (result.status, result.said) == (1, "sockkit: lost 4 bytes: read, and not sent before the end\n")
+        peer, _ = server.accept()
+        with peer:
+            assert receive_all(peer) == b"one\n"
+
+
+def test_what_a_pause_of_a_server_held_back_is_a_failure_too() -> None:
+    with Server("--mode", "pipe", "--line-delay", "60", "--duration", "2", "--send", r"one\ntwo\n") as server:
+        with server.connect() as sock:
+            assert receive_all(sock) == b"one\n"
+        result = server.finish()
+    assert result.status == 1 and "lost 4 bytes: read, and not sent before the end\n" in result.said
+
+
 # ---- telnet
 
 SEQUENCES = st.one_of(

@@ -491,12 +491,13 @@ class _Call:
             try:
                 if self.plan.own_source:
                     self._local_ends(loop)  # nobody is called for a file that is not there
-                return self.once(loop, target) if self.again is None else self.again.run(loop, self, target)
+                status = self.once(loop, target) if self.again is None else self.again.run(loop, self, target)
             except _Over:
                 self.env.observer(Note(self.env.clock(), 0, Level.INFO, duration_text(self.plan)))
-                return Exit.FAILED if self.again is not None and self.again.lost else Exit.OK
+                status = Exit.FAILED if self.again is not None and self.again.lost else Exit.OK
             finally:
-                self._close_ends()
+                lost = self._close_ends()
+        return Exit.FAILED if lost else status
 
     def once(self, loop: Loop, target: addresses.Target) -> Exit:
         """One attempt, and the conversation that it leads to."""
@@ -547,11 +548,12 @@ class _Call:
                 if not connected and self.means.join and not self._connect_lent(loop, sock, fileno):
                     return Exit.FAILED
                 apply_settings(env, sock, self.options, "CONNECTED")
-                return self._converse(loop, sock, own=False)
+                status = self._converse(loop, sock, own=False)
             finally:
-                self._close_ends()
+                lost = self._close_ends()
                 if sock.fileno() != -1:
                     sock.detach()
+        return Exit.FAILED if lost else status
 
     def _local_ends(self, loop: Loop) -> tuple[stdio.LocalEnd | None, stdio.LocalEnd | None]:
         """Where what is sent comes from, and where what is received goes to."""
@@ -562,10 +564,9 @@ class _Call:
             )
         return self.ends or (None, None)
 
-    def _close_ends(self) -> None:
-        for end in self.ends or ():
-            if end is not None:
-                end.close()
+    def _close_ends(self) -> bool:
+        """True if something of ours was lost, which was said."""
+        return any([end.close() for end in self.ends or () if end is not None])
 
     def _peer_text(self, sock: socket.socket) -> str:
         if self.through is not None:

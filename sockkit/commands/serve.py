@@ -790,8 +790,8 @@ class _Server:
             self._begin(self.count, sock, address, _says(self.env, self.plan.mode), None)
         else:
             if self.count > 1 and self.plan.own_source:  # each client gets it from its beginning
-                if self.source is not None:
-                    self.source.close()
+                if self.source is not None and self.source.close():
+                    self.failed = True
                 self.source = self.plan.open_source(self.env, self.loop)
             self._begin(self.count, sock, address, self.source, self.sink)
 
@@ -908,7 +908,7 @@ class _Server:
         self.sent += sent
         del self.sessions[session.number]
         for end in self.ends.pop(session.number, ()):
-            end.close()
+            end.close()  # nothing is held back in them: --line-delay is for our own source
         server = self.behind.pop(session.number, None)
         if server is not None:
             syscalls.close(self.env, server)
@@ -971,8 +971,8 @@ class _Server:
         self._give_spare()
         self._remove_path()
         for end in (self.source, self.sink):
-            if end is not None:
-                end.close()
+            if end is not None and end.close():
+                self.failed = True
         if self.player is not None:
             self.player.close()
 
