@@ -566,7 +566,8 @@ class _Call:
 
     def _close_ends(self) -> bool:
         """True if something of ours was lost, which was said."""
-        return any([end.close() for end in self.ends or () if end is not None])
+        lost = [end.close() for end in self.ends or () if end is not None]  # each is closed, whatever another one lost
+        return any(lost)
 
     def _peer_text(self, sock: socket.socket) -> str:
         if self.through is not None:
