@@ -94,7 +94,8 @@ class Line:
             flags = [flag for flag in flags if flag != ("-k",)]
         scans = ("-z",) in flags
         if self.listen:
-            flags = [flag for flag in flags if flag != ("-z",)]
+            alone = flags[:1] == [("--mode", "pipe")]  # its clients come one after the other anyway
+            flags = [flag for flag in flags if flag != ("-z",) and not (alone and flag[0] == "--max-conns")]
         elif scans:  # nc's -i is a pause between ports then
             flags = [_rate(flag[1]) if flag[0] == "--line-delay" else flag for flag in flags]
         address = list(self.address)
@@ -400,7 +401,7 @@ def _ncat() -> Iterator[Row]:
     yield row("-p --source-port", "PORT", "source port; with -l the port", "-p {}", "ncat -p SOURCEPORT HOST PORT", "tcp server")
     yield row("-s --source", "ADDR", "source address", _source, "ncat -s 127.0.0.1 HOST PORT", "tcp server")
     yield row("-l --listen", "", "listen", _listen, "ncat -l HOST PORT", "tcp client", says="without an address: this host only. Without --mode pipe it is an echo server")
-    yield row("-k --keep-open", "", "with -l: many clients", _keep, "ncat -l -k HOST PORT -e /bin/cat", "program's clients", says="with a program, many at once; with stdin, one after the other (--mode broadcast: all at once)")
+    yield row("-k --keep-open", "", "with -l: many clients", _keep, "ncat -l -k HOST PORT -e /bin/cat", "program's clients", says="with a program, many at once. With stdin ncat serves many at once and gives all of it to each; here one after the other")
     yield row("-n --nodns", "", "ask no name server", "-n", "ncat -n HOST PORT", "tcp server")
     yield row("-t --telnet", "", "refuse what telnet negotiates", "--telnet", "ncat -t HOST PORT", "telnet server", "ncat refuses, and prints the negotiation all the same: here it is taken out")
     yield row("-u --udp", "", "UDP; with -U Unix datagrams", _udp, "ncat -u HOST PORT", "udp server", says="a late reply is waited for; ncat ends with stdin")

@@ -343,6 +343,11 @@ def test_connect(args: list[str], host: str) -> None:
         assert executed(code(*given), stdin=data).encode() == ours.out
 
 
+@needs_unix
+def test_a_path_of_our_own() -> None:
+    assert "sock.bind('/tmp/here')" in code("connect", "-u", "-U", "-s", "/tmp/here", "/tmp/there").replace('"', "'")
+
+
 def test_connect_sends_datagrams_line_by_line() -> None:
     with Server("-u") as server:
         text = code("connect", "-u", "--lines", "--reply-wait", "0.5", "127.0.0.1", str(server.port))

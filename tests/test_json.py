@@ -63,6 +63,20 @@ def test_reports(args: list[str], tmp_path: Path) -> None:
     assert line["command"] == document["command"] == args[0]
 
 
+def test_every_event_is_explained() -> None:
+    """The schema is generated; the page about it is not."""
+    page = (Path(__file__).parent.parent / "docs" / "json.md").read_text()
+    events = [
+        found["properties"]["event"]["const"]
+        for found in SCHEMA["$defs"].values()
+        if "event" in found.get("properties", {})
+    ]
+    assert len(events) > 20
+    assert [
+        name for name in events if name != "code" and f"| `{name}` |" not in page
+    ] == []  # --code, not a line of a story
+
+
 def test_bad_input() -> None:
     (line,) = checked(run("probe", "--json", "--family", "NONSENSE").said)
     assert line["event"] == "usage"

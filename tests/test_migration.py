@@ -195,6 +195,8 @@ def test_flags_of_other_netcats(name: str) -> None:
             "type: sockkit connect -u -4 -p 66 --join 239.1.2.3%eth0 239.1.2.3 66",
         ),
         ("- UDP-DATAGRAM:host:66,range=10.0.0.0/8", "sockkit has nothing like it: connect has no such --allow"),
+        ("ncat -m 3 -k -l 80", "type: sockkit serve --mode pipe -k 80"),
+        ("ncat -m 3 -k -l 80 -e /bin/cat", "type: sockkit serve --max-conns 3 80 --exec -- /bin/cat"),
         ("ss -tlnp", "type: sockkit inspect --all"),
     ],
 )

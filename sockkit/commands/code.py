@@ -507,9 +507,9 @@ def _whole(plan: EndpointPlan, target: addresses.Target) -> SocketSpec:
 
 def _source(plan: ConnectPlan, target: addresses.Target) -> Any:
     if plan.source is not None:
-        return addresses.parse_target(
-            [plan.source], family=target.family, port=plan.source_port or 0, argument="-s"
-        ).address
+        internet = target.family is None or target.family in syscalls.INTERNET
+        port = plan.source_port or (0 if internet else None)
+        return addresses.parse_target([plan.source], family=target.family, port=port, argument="-s").address
     if plan.source_port is not None:
         return ("::" if target.family == syscalls.AF_INET6 else "0.0.0.0", plan.source_port)
     if (

@@ -98,7 +98,7 @@ class ServePlan(EndpointPlan):
     to: str | None = option(
         "--to", kind=Kind("ADDRESS"), group="session", help="relay: the server that clients are passed on to"
     )
-    keep: bool = option("-k", "--keep-open", group="session", help="pipe: the next client until stdin ends")
+    keep: bool = option("-k", "--keep-open", group="session", help="next client too (pipe): until stdin has ended")
     once: bool = option("--once", group="session", help="end after the first session")
     allow: tuple[str, ...] = option(
         "--allow",
