@@ -149,9 +149,7 @@ def reset(tool: str) -> str:
 
 
 def refused_udp(tool: str) -> str:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
+    port = free_port(socket.SOCK_DGRAM)
     with running(*client(tool, port, udp=True), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as popen:
         # The first datagram is what the refusal answers; whoever looks learns of it with the second.
         assert popen.stdin is not None
@@ -171,9 +169,7 @@ def refused_udp(tool: str) -> str:
 
 
 def large_datagram(tool: str) -> str:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
+    port = free_port(socket.SOCK_DGRAM)
     args = {
         "sockkit": ["serve", "--mode", "pipe", "-u", str(port)],
         "nc": ["-u", "-l", "127.0.0.1", str(port)],
@@ -212,9 +208,7 @@ def bound(port: int, kind: str) -> str:
 
 
 def default_bind(tool: str) -> str:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
+    port = free_port()
     args = {
         "sockkit": ["serve", str(port)],
         "nc": ["-l", str(port)],
@@ -308,11 +302,11 @@ def stalled_member(tool: str) -> str:
             stack.enter_context(socket.create_connection(("127.0.0.1", port), 5)) for _ in range(3)
         )
         stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 90
         heard = said = 0
         line = b"a" * 999 + b"\n"
-        talker.settimeout(1)
-        listener.settimeout(1)
+        for sock in (talker, listener):
+            sock.settimeout(3)  # longer than anybody is waited for by sockkit
         try:
             while said < 16_000 and time.monotonic() < deadline:
                 talker.sendall(line)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.harness import TIMEOUT, Server, needs_unix, receive_all
+from tests.peers import free_port
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="CANNOT: signals as POSIX has them")
 
@@ -99,7 +100,7 @@ def test_each_peer_gets_the_answers_to_its_own_datagrams() -> None:
 def test_a_peer_that_is_silent_is_over_and_may_come_again() -> None:
     with (
         udp_server() as behind,
-        relay(f"127.0.0.1:{behind.getsockname()[1]}", "--idle-timeout", "0.2") as server,
+        relay(f"127.0.0.1:{behind.getsockname()[1]}", "--idle-timeout", "1") as server,
         udp_client(server) as one,
     ):
         one.send(b"first")
@@ -116,8 +117,7 @@ def test_a_peer_that_is_silent_is_over_and_may_come_again() -> None:
 
 
 def test_a_server_that_is_not_there_is_said_and_what_it_missed() -> None:
-    with udp_server() as gone:
-        address = f"127.0.0.1:{gone.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port(socket.SOCK_DGRAM)}"
     with relay(address) as server, udp_client(server) as one:
         one.send(b"anybody?")
         server.wait_for(rb"(?m)^sockkit: #1 receive from " + address.encode() + rb": Connection refused")

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from sockkit import faults
 from sockkit.errors import UsageError
 from sockkit.services import SINCE_1900
-from tests.harness import TIMEOUT, Server, needs_unix, receive_all, run
+from tests.harness import TIMEOUT, Server, is_idle, needs_unix, receive_all, run
+from tests.peers import free_port
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="CANNOT: pipes as POSIX has them")
 BYTES = random.Random(3).randbytes(3000)
@@ -214,11 +215,12 @@ def talk(server: Server, count: int) -> list[bytes]:
         for number in range(count):
             sock.send(b"%d" % number)
         found = []
-        try:
-            while True:
+        while True:
+            try:
                 found.append(sock.recv(100))
-        except TimeoutError:
-            return found
+            except TimeoutError:
+                if sys.platform != "linux" or is_idle(server.pid, 0.05):
+                    return found
 
 
 @posix
@@ -286,9 +288,7 @@ def test_large_flows_pass_a_relay_unseen() -> None:
 
 @posix
 def test_a_server_that_is_not_there_is_said_and_the_next_client_may_come() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as gone:
-        port = gone.getsockname()[1]
-    with Server("--mode", "relay", "--to", f"127.0.0.1:{port}") as between:
+    with Server("--mode", "relay", "--to", f"127.0.0.1:{free_port()}") as between:
         for _ in range(2):
             with between.connect() as client:
                 try:

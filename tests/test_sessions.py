@@ -25,6 +25,7 @@ from sockkit.relay import Relay
 from sockkit.resolve import Resolved
 from sockkit.sessions import Session, Settings
 from tests.harness import TIMEOUT, listener, needs_linux, receive_all
+from tests.peers import free_port
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="CANNOT: pipes and socketpairs as POSIX has them")
 
@@ -206,12 +207,6 @@ def dial(addresses: list[tuple[str, int]], limit: float = TIMEOUT) -> tuple[Dial
     return dialer, events, took
 
 
-def closed_port() -> tuple[str, int]:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return ("127.0.0.1", int(sock.getsockname()[1]))
-
-
 @contextmanager
 def silent() -> Iterator[tuple[str, int]]:
     """An address that neither answers nor refuses: its accept queue is full."""
@@ -237,7 +232,7 @@ def attempts(events: list[Event]) -> list[Attempt]:
 
 def test_a_refusal_moves_on_at_once() -> None:
     with listener() as sock:
-        refused = closed_port()
+        refused = ("127.0.0.1", free_port())
         dialer, events, took = dial([refused, sock.getsockname()])
         assert dialer.socket is not None and dialer.winner is not None
         with dialer.socket:
@@ -267,7 +262,7 @@ def test_silence_is_waited_for_250_ms_and_not_given_up() -> None:
 
 
 def test_every_failure_is_kept_and_told() -> None:
-    addresses = [closed_port() for _ in range(3)]
+    addresses = [("127.0.0.1", free_port()) for _ in range(3)]
     dialer, events, _ = dial(addresses)
     assert dialer.socket is None
     assert dialer.over

@@ -27,6 +27,7 @@ from tests.harness import (
     needs_unix,
     run,
 )
+from tests.peers import free_port
 
 AT_ONCE = ("--reply-wait", "0")
 SOON = ("--reply-wait", "0.3")
@@ -93,13 +94,6 @@ def waiting(sock: socket.socket) -> list[bytes]:
             found.append(sock.recv(2**20))
     except BlockingIOError:
         return found
-
-
-def closed_port() -> int:
-    """A UDP port that was free a moment ago."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def idle_ticks(process: Process, seconds: float) -> int:
@@ -293,7 +287,7 @@ def test_a_line_without_end_does_not_fill_memory() -> None:
 
 
 def test_g8_a_closed_port_is_a_refusal() -> None:
-    port = closed_port()
+    port = free_port(socket.SOCK_DGRAM)
     result = run("connect", "-u", "127.0.0.1", str(port), "--reply-wait", "1000", stdin=b"abc")
     assert (result.status, result.out) == (1, b"")
     refusal, hint = result.said.splitlines()
@@ -304,7 +298,7 @@ def test_g8_a_closed_port_is_a_refusal() -> None:
 
 
 def test_a_refusal_while_stdin_is_open_ends_it_too() -> None:
-    with Process("connect", "-u", "127.0.0.1", str(closed_port())) as process:
+    with Process("connect", "-u", "127.0.0.1", str(free_port(socket.SOCK_DGRAM))) as process:
         process.send(b"abc")
         result = process.finish()
     assert result.status == 1
@@ -403,7 +397,7 @@ def test_connect_with_nobody_speaking_uses_no_cpu() -> None:
 
 
 def test_z_asks_by_an_empty_datagram() -> None:
-    result = run("connect", "-z", "-u", "127.0.0.1", str(closed_port()))
+    result = run("connect", "-z", "-u", "127.0.0.1", str(free_port(socket.SOCK_DGRAM)))
     assert result.status == 1
     assert "[ECONNREFUSED" in result.said
 
@@ -800,7 +794,7 @@ def test_the_story_as_json() -> None:
 
 
 def test_the_json_story_of_a_refusal() -> None:
-    result = run("connect", "-u", "--json", "127.0.0.1", str(closed_port()), stdin=b"x")
+    result = run("connect", "-u", "--json", "127.0.0.1", str(free_port(socket.SOCK_DGRAM)), stdin=b"x")
     assert result.status == 1
     failed = [event for event in story(result.err) if event["event"] == "failed"]
     assert len(failed) == 1
@@ -810,7 +804,7 @@ def test_the_json_story_of_a_refusal() -> None:
 
 
 def test_q_still_says_losses_and_errors() -> None:
-    result = run("connect", "-q", "-u", "127.0.0.1", str(closed_port()), stdin=b"x")
+    result = run("connect", "-q", "-u", "127.0.0.1", str(free_port(socket.SOCK_DGRAM)), stdin=b"x")
     assert result.status == 1
     assert "ECONNREFUSED" in result.said
 
@@ -912,7 +906,7 @@ def test_other_callers(name: str) -> None:
 @pytest.mark.parametrize("name", LISTENERS)
 def test_other_listeners(name: str) -> None:
     tool = need(name)
-    port = closed_port()
+    port = free_port(socket.SOCK_DGRAM)
     args = [word.replace("PORT", str(port)) for word in LISTENERS[name]]
     other = subprocess.Popen([tool, *args], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:
