@@ -36,6 +36,10 @@ PAYLOAD = ("connect",)
 """Commands whose stdout carries payload; ``serve`` in pipe mode is one of them too."""
 
 
+SOCATS = ("-LISTEN", "-L", "-CONNECT", "-CLIENT", "-SENDTO", "-RECV", "-RECVFROM", "-DATAGRAM")
+"""Ends of the names of socat's addresses."""
+
+
 class Value(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.3 on
     """A ``Kind`` for click. What is wrong is said by our own UsageError, which passes through click."""
 
@@ -144,6 +148,10 @@ class Verb(click.Command):
         """Make the plan and run it."""
         words: list[str] = click.get_current_context().obj or []
         address = given.pop("address")
+        for word in address:
+            head, colon, _ = word.upper().partition(":")
+            if colon and (head == "UNIX" or head.endswith(SOCATS)):  # a path or a host else, that nobody has
+                _check_socat(words)
         if given.get("exec"):
             address, given["program"] = _split(self.name or "", address, words)
         if self.takes_address and not (getattr(self.plan, "PORTS_ONLY", False) and not _is_port(address)):
@@ -280,6 +288,13 @@ def _as_socat(error: SockkitError, words: Sequence[str]) -> SockkitError:
     from sockkit import foreign
 
     return (foreign.answer(words) or error) if foreign.is_socat(words[1:]) else error
+
+
+def _check_socat(words: list[str]) -> None:
+    """Raises UsageError for ``sockkit serve TCP-LISTEN:80``."""
+    meant = _as_socat(UsageError("", option="ADDRESS"), words)
+    if str(meant):
+        raise meant
 
 
 def _quit_after(words: list[str]) -> UsageError:

@@ -1040,6 +1040,10 @@ def socat(words: Sequence[str]) -> Line:
                 at = 3 if word[1] == "l" else 2
                 name, value = word[:at], word[at:]
             row = rows.get(name)
+            own = _own(word) if row is None else None
+            if own is not None:  # sockkit's
+                line.flags.append((word, rest.pop(0)) if own and rest else (word,))
+                continue
             if row is None:
                 raise UsageError("socat has no such option", option=word)
             if row.takes and not value:
@@ -1160,7 +1164,7 @@ def answer(words: Sequence[str], at_fault: str = "") -> UsageError | None:
         found = _attempt(partial(socat, rest))
         if isinstance(found, UsageError):
             return found
-        return _told({"socat": found}, at_fault or rest[0])
+        return _told({"socat": found}, at_fault or next(filter(_is_address, rest), rest[0]))
     if not command:
         own = _attempt(partial(netcat, rest, "sockkit"))
         if isinstance(own, Line) and exists(own.typed()):

@@ -227,6 +227,10 @@ def test_a_program_without_its_dashes() -> None:
         ("curl -s http://example.com/", "sockkit connect example.com 80"),
         ("connect TCP:host:80", "type: sockkit connect host 80"),
         ("serve TCP-LISTEN:80,fork", "type: sockkit serve --mode pipe -k 80"),
+        ("serve tcp4-listen:80", "type: sockkit serve --mode pipe -4 80"),
+        ("connect UNIX-CONNECT:/run/x", "type: sockkit connect -U /run/x"),
+        ("serve -q --duration 5 UDP-RECV:53", "type: sockkit serve --mode pipe -u -q --duration 5 53"),
+        ("connect -v unix:/run/x", "type: sockkit connect -U -v /run/x"),
     ],
 )
 def test_urls_and_names_of_services(line: str, typed: str) -> None:
