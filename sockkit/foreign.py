@@ -94,6 +94,7 @@ class Line:
             flags = [flag for flag in flags if flag != ("-k",)]
         scans = ("-z",) in flags
         if self.listen:
+            flags = [flag for flag in flags if flag[0] != "--connect-timeout"]  # ncat's -w is about nothing there
             alone = flags[:1] == [("--mode", "pipe")]  # its clients come one after the other anyway
             flags = [flag for flag in flags if flag != ("-z",) and not (alone and flag[0] == "--max-conns")]
         elif scans:  # nc's -i is a pause between ports then
@@ -370,11 +371,11 @@ def _nc() -> Iterator[Row]:
     yield row("-V", "TABLE", "routing table", None, says="no: OpenBSD's own. On Linux a rule chooses the table by a mark: `--set MARK=N`")
     yield row("-v", "", "say more", "-v", "nc -v -N HOST PORT", "tcp server")
     yield row("-W", "N", "end after N packets were received", None, says="no: nothing counts packets for an end; `| head -c N` ends it after so many bytes, --idle-timeout S after a silence")
-    yield row("-w", "S", "seconds for the connection, and of silence", "-w {}", "nc -w 5 -N HOST PORT", "tcp server")
+    yield row("-w", "S", "seconds for the connection, and of silence", "-w {}", "nc -w 1 HOST PORT", "silent server, open", says="after a silence status 1 and a word; nc ends with 0, silently, and with -l it ignores -w")
     yield row("-X", "4|5|connect", "the proxy's protocol", _nc_proxy_type, "nc -X connect -x PROXYHOST:PROXYPORT -N HOST PORT", "proxy")
     yield row("-x", "HOST:PORT", "a proxy", _nc_proxy, "nc -x PROXYHOST:PROXYPORT -N localhost PORT", "proxy")
     yield row("-Z", "", "DCCP", "--type DCCP --proto DCCP", says="Linux has no DCCP since 6.16", example="nc -Z -N HOST PORT", unplayed="the kernel has no DCCP")
-    yield row("-z", "", "only see whether somebody listens", _zero, "nc -z HOST PORT", "silent server")
+    yield row("-z", "", "only see whether somebody listens", _zero, "nc -z HOST PORT", "silent server", says="with -u nc has status 0 without an answer, and without -v even where the port is closed; here only an answer is 0")
     yield row("PORT-PORT", "", "ports in a range, and lists of them", "--random", "nc -z HOST PORT1-PORT2", "ports", says="one after the other in nc, many at once here. With a list, commas: 22,80,8000-8010")
     # fmt: on
 
@@ -408,7 +409,7 @@ def _ncat() -> Iterator[Row]:
     yield row("--sctp", "", "SCTP", "--proto SCTP", "ncat --sctp HOST PORT", "sctp server")
     yield row("-v --verbose", "", "say more", "-v", "ncat -v HOST PORT", "tcp server")
     yield row("-w --wait", "TIME", "seconds for the connection", "--connect-timeout {}", "ncat -w 5 HOST PORT", "tcp server", says="-w limits the silence too")
-    yield row("-z", "", "only see whether somebody listens", _zero, "ncat -z HOST PORT", "silent server")
+    yield row("-z", "", "only see whether somebody listens", _zero, "ncat -z HOST PORT", "silent server", says="with -u ncat has status 0 without an answer; here only an answer is 0")
     yield row("--append-output", "", "-o and -x add to a file", None, says="no: a recording has one beginning; -o never writes over one unless --force is given")
     yield row("--send-only", "", "ignore what comes, end with stdin", "--send-only", "ncat --send-only HOST PORT", "tcp server")
     yield row("--recv-only", "", "send nothing", "--recv-only", "ncat --recv-only HOST PORT", "talking server")

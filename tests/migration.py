@@ -900,6 +900,7 @@ DIFFERENT: dict[str, dict[str, tuple[object, object]]] = {
     "nc -u": {"out": (b"", REPLY)},
     "ncat -u": {"out": (Either(b"", REPLY), REPLY)},  # it leaves with the end of stdin, and a reply may be faster
     "socat -T": {"status": (0, 1)},
+    "nc -w": {"status": (0, 1)},
 }
 """Where the two are not the same, and it is meant: field -> (theirs, ours). The row says it."""
 

@@ -197,6 +197,7 @@ def test_flags_of_other_netcats(name: str) -> None:
         ("- UDP-DATAGRAM:host:66,range=10.0.0.0/8", "sockkit has nothing like it: connect has no such --allow"),
         ("ncat -m 3 -k -l 80", "type: sockkit serve --mode pipe -k 80"),
         ("ncat -m 3 -k -l 80 -e /bin/cat", "type: sockkit serve --max-conns 3 80 --exec -- /bin/cat"),
+        ("ncat -l -w 5 80", "type: sockkit serve --mode pipe 80"),
         ("ss -tlnp", "type: sockkit inspect --all"),
     ],
 )
