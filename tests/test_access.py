@@ -566,6 +566,19 @@ def test_a_server_for_a_while() -> None:
     assert "total: 1 session, received 5 bytes, sent 5 bytes" in result.said
 
 
+@pytest.mark.parametrize("mode", [["--mode", "echo"], ["--mode", "broadcast", "--patience", "60"]])
+def test_what_a_server_cuts_when_the_time_is_over_is_a_failure(mode: list[str]) -> None:
+    with Server("--duration", "2", *mode) as server, server.connect() as idle, server.connect() as sock:
+        sock.settimeout(1)
+        with pytest.raises(OSError):  # nobody reads the echo, nor what is said to the idle one
+            sock.sendall(bytes(2**28))
+        assert idle.fileno() != -1
+        result = server.finish()
+    assert result.status == 1 and re.search(
+        r"lost \S+ \S+ \(\d+ bytes\): not handed over before the end\n", result.said
+    )
+
+
 def test_a_conversation_for_a_while() -> None:
     """What had come by then is handed over, our end is passed on, and the status is 0."""
     with socket.create_server(("127.0.0.1", 0)) as listening:

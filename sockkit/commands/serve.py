@@ -959,8 +959,10 @@ class _Server:
         for dialer, sock in self.dialing.values():
             dialer.cancel()
             syscalls.close(self.env, sock)
-        for session in list(self.sessions.values()):
+        for session in list(self.sessions.values()):  # only --duration, and a signal, leave some
+            before = session.failed
             session.close()
+            self.failed |= session.failed and not before
         if self.lent:
             self.sock.detach()
         else:
