@@ -114,6 +114,7 @@ def test_a_group_is_asked_and_each_answer_is_heard() -> None:
         result = client.finish()
     assert (result.status, question) == (0, b"who?")
     assert sorted(result.out.splitlines()) == [b"it is 0", b"it is 1"]
+    assert f"connected (here: 0.0.0.0:{there[1]})" in result.said
     assert f"message of 8 bytes (from 127.0.0.1:{group[1]}): it is 0" in result.said
     assert re.search(r"message of 8 bytes \(from 127.0.0.1:\d+\): it is 1", result.said)
 

@@ -652,6 +652,8 @@ class _Call:
         elif self.means.join & Join.CONNECT:
             if self.type == socket.SOCK_DGRAM and self.plan.asks_many(sock.family, address):
                 self.means = self.means._replace(join=Join.SEND)
+                if self.source.address(sock.family, self.type) is None:  # as sendto(2) would, but so the port is known
+                    syscalls.bind(env, sock, ("::" if sock.family == syscalls.AF_INET6 else "0.0.0.0", 0))
             else:
                 syscalls.connect(env, sock, address)
 

@@ -216,8 +216,6 @@ def _exited(event: Exited, room: Room) -> list[Line]:
 
 def _data(event: Data, room: Room) -> list[Line]:
     text = data_text(event, room.peers)
-    if event.beside is not None:
-        text += f" ({event.beside})"
     if event.meaning is not None:
         text += f": {event.meaning}"
     elif event.payload is not None:
@@ -230,11 +228,12 @@ def _data(event: Data, room: Room) -> list[Line]:
 
 
 def data_text(event: Data, peers: Mapping[int, str]) -> str:
-    """Whose, how much, and where in its stream."""
+    """Whose, how much, where in its stream, and what the kernel said with it."""
     peer = f"{peers[event.session]} " if event.session in peers else ""
     what = "message of " if event.message else ""
     where = "" if event.message else f" at {event.offset}"
-    return f"{_session(event.session)}{peer}{what}{size(event.size)}{where}"
+    beside = f" ({event.beside})" if event.beside is not None else ""
+    return f"{_session(event.session)}{peer}{what}{size(event.size)}{where}{beside}"
 
 
 def _urgent(event: Urgent, room: Room) -> list[Line]:
