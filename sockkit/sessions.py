@@ -746,7 +746,7 @@ class Session:
             secured.machine.end()
             secured.flush()
         except OSError as error:
-            if not self._is_farewell():
+            if not self._is_farewell() and not (secured.machine.peer_ended and self._has_read_all()):
                 self.fail("send TLS close_notify", error)
             return
         self._ended(Side.LOCAL, "TLS close_notify sent")
@@ -761,6 +761,10 @@ class Session:
         if self._secured is None or not self._secured.machine.peer_ended:
             return False
         return not self.totals[1] or (waiting is not None and waiting <= self._secured.machine.farewell)
+
+    def _has_read_all(self) -> bool:
+        """Of a Unix peer that has closed: a pending ECONNRESET tells that it left something unread (unix_release, Linux)."""
+        return syscalls.LINUX and self.own and self.kind[0] not in syscalls.INTERNET and self._pending_error() is None
 
     def _part(self, lane: Lane) -> None:
         """The peer has ended: what our input still gives is for the next connection. What our kernel holds has its chance."""

@@ -373,6 +373,11 @@ MEANINGS = {
     "SSLV3_ALERT_BAD_CERTIFICATE": "the peer does not trust our certificate",
     "SSLV3_ALERT_CERTIFICATE_UNKNOWN": "the peer does not trust our certificate",
     "TLSV13_ALERT_CERTIFICATE_REQUIRED": "the peer wants a client certificate: --cert FILE and --key FILE",
+    "TLSV1_ALERT_NO_APPLICATION_PROTOCOL": "the peer speaks none of the protocols of --alpn",
+    "TLSV1_ALERT_PROTOCOL_VERSION": "the peer speaks no version that is spoken here: TLS 1.2 and 1.3",
+    "UNSUPPORTED_PROTOCOL": "the peer speaks no version that is spoken here: TLS 1.2 and 1.3",
+    "SSLV3_ALERT_HANDSHAKE_FAILURE": "the peer found nothing in common: version, cipher, kind of key",
+    "NO_SHARED_CIPHER": "nothing in common: cipher, or the kind of our key",
     "PEER_DID_NOT_RETURN_A_CERTIFICATE": "the client showed no certificate, and --ca asks for one",
 }
 """What OpenSSL's reasons mean here, and what to try."""
@@ -390,8 +395,11 @@ def _cut(error: ssl.SSLError) -> bool:
 
 def _refusal(error: ssl.SSLError) -> TlsError:
     """In one line that keeps its reason: ``wrong version number [SSL WRONG_VERSION_NUMBER]``."""
-    reason = error.reason or ""
-    return TlsError(f"{reason.replace('_', ' ').lower() or error} [SSL {reason}]", MEANINGS.get(reason))
+    reason = error.reason
+    if not reason:  # Python has no name for it, but OpenSSL's words: "[SSL] tlsv1 alert … (_ssl.c:1006)"
+        words = str(error).rpartition("] ")[2].partition(" (_ssl.c")[0]
+        reason = words.replace(" ", "_").upper()
+    return TlsError(f"{reason.replace('_', ' ').lower()} [SSL {reason}]", MEANINGS.get(reason))
 
 
 def _unreadable(path: str | None, error: OSError) -> str:

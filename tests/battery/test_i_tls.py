@@ -181,7 +181,7 @@ def test_i6_an_end_without_close_notify(papers: Papers) -> None:
 def leave(secured: ssl.SSLSocket) -> None:
     """Say close_notify, and wait for none (RFC 8446, section 6.1): as HTTP's servers do."""
     secured.setblocking(False)
-    with pytest.raises(ssl.SSLWantReadError):
+    with pytest.raises(ssl.SSLError):  # it wants to read, or has read what is none
         secured.unwrap()
 
 
@@ -207,6 +207,41 @@ def test_a_peer_that_ends_first_and_takes_no_farewell(papers: Papers, version: s
         os.close(ours)
         os.close(theirs)
     assert (result.status, result.out, result.said) == (0, b"page", "")
+
+
+@needs_unix
+@pytest.mark.skipif(sys.platform != "linux", reason="CANNOT: the kernel does not say what a peer left unread")
+@pytest.mark.parametrize(("taken", "status"), [(60_000, 0), (10, 1)])
+def test_a_unix_peer_that_ends_first(papers: Papers, tmp_path: Path, taken: int, status: int) -> None:
+    """There the kernel says whether anything was left unread."""
+
+    def serve() -> None:
+        sock, _ = listening.accept()
+        with context.wrap_socket(sock, server_side=True) as secured:
+            size = 0
+            while size < taken:
+                size += len(secured.recv(min(16384, taken - size)))
+            secured.sendall(b"page")
+            leave(secured)
+
+    context = papers.context("localhost")
+    path = str(tmp_path / "u.sock")
+    ours, theirs = os.pipe()
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(path)
+        listening.listen()
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        try:
+            os.write(theirs, bytes(60_000))
+            args = ("--tls", "--ca", papers.ca, "--server-name", "localhost", "-U", path, "--after-end", "0.2")
+            result = run("connect", *args, stdin=ours)
+        finally:
+            os.close(ours)
+            os.close(theirs)
+        thread.join(TIMEOUT)
+    assert (result.status, result.out) == (status, b"page"), result.said
+    assert bool(result.said) == bool(status)
 
 
 def test_a_client_that_takes_no_farewell(papers: Papers) -> None:
@@ -436,6 +471,23 @@ def test_a_thousand_silent_clients_hold_nobody_up(papers: Papers) -> None:
 def test_what_means_nothing_is_refused(args: tuple[str, ...], said: str) -> None:
     result = run(*args)
     assert result.status == 2 and said in result.said
+
+
+def test_no_protocol_in_common(papers: Papers) -> None:
+    """An alert that Python has no name for."""
+    openssl = need("openssl")
+    certificate, key = papers.files("localhost")
+    args = [openssl, "s_server", "-accept", "127.0.0.1:0", "-cert", certificate, "-key", key, "-alpn", "h2", "-rev"]
+    with subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:
+        try:
+            assert server.stdout is not None
+            port = next(found[1] for line in server.stdout if (found := re.match(rb"ACCEPT .*:(\d+)", line))).decode()
+            result = run("connect", "--tls", "--ca", papers.ca, "--alpn", "http/1.1", "localhost", port, "-4")
+        finally:
+            server.terminate()
+    assert result.status == 1
+    assert "tlsv1 alert no application protocol [SSL TLSV1_ALERT_NO_APPLICATION_PROTOCOL]" in result.said
+    assert "none of the protocols of --alpn" in result.said and "_ssl.c" not in result.said
 
 
 @pytest.mark.parametrize("name", ["", ".", ".a", "a..b", "a" * 64, "a" * 300])
