@@ -1104,7 +1104,7 @@ class Session:
                 self._lose(lane.buffered, "not handed over before the end")
         if self._taken is not None:
             self._say_untaken(*self._taken)
-        if self.error is not None and self.connected:
+        if self.error is not None and self.connected and self.begun:  # before, what came was TLS's or nothing to us
             self._say_unread()
         if self.settings.reconnect and self.peer_gone:
             self._say_unacknowledged()
