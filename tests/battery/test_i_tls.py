@@ -146,7 +146,7 @@ def test_a_certificate_that_nobody_vouches_for_is_said(tmp_path: Path) -> None:
     assert "received 0 bytes" in said
 
 
-def test_i3_a_certificate_whose_time_is_over(papers: Papers) -> None:
+def test_a_certificate_whose_time_is_over(papers: Papers) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     papers.authority.issue_cert(
         "localhost", not_before=datetime(2020, 1, 1, tzinfo=UTC), not_after=datetime(2021, 1, 1, tzinfo=UTC)
