@@ -166,6 +166,35 @@ def test_multicast_comes_and_goes_by_the_interface(places: Places) -> None:
         server.stop(busy=True)
 
 
+def test_an_interface_that_is_gone_at_the_end(places: Places) -> None:
+    """Its groups went with it: the end is the one that was asked for."""
+    ip = ["nsenter", "-t", places.there, *places.prefix[3:], "ip", "link"]
+    subprocess.run([*ip, "add", "d9", "type", "bridge"], check=True)
+    subprocess.run([*ip, "set", "d9", "up"], check=True)
+    joined = ("-u", "-v", "--netns", places.there, "--join", "239.1.2.3%d9", "0.0.0.0")
+    with Server(*joined, prefix=places.prefix) as server:
+        subprocess.run([*ip, "del", "d9"], check=True)
+        result = server.stop(busy=True)
+    assert result.status == -signal.SIGTERM
+    assert "left with the socket: there is no interface 'd9'" in result.said
+    assert "total: 0 sessions" in result.said
+
+
+def test_groups_that_cannot_be_joined(places: Places) -> None:
+    there = ("serve", "-u", "--netns", places.there, "--port", "0")
+    twice = run(*there, "--join", "239.1.2.3%d0", "--join", "239.1.2.3%d0", "0.0.0.0", prefix=places.prefix)
+    assert (twice.status, twice.said.splitlines()) == (
+        1,
+        [
+            "sockkit: join 239.1.2.3%d0: Address already in use [EADDRINUSE 98]",
+            "sockkit: it is a member already: --join names that group twice",
+        ],
+    )
+    nowhere = run(*there, "--join", "239.1.2.3", "0.0.0.0", prefix=places.prefix)
+    assert nowhere.status == 1 and "[ENODEV 19]" in nowhere.said
+    assert nowhere.said.endswith("nothing says by which interface: --join 239.1.2.3%IFACE does\n")
+
+
 def test_an_interface_of_ours() -> None:
     with Server() as server:
         result = run("connect", "-v", "--interface", "lo", "127.0.0.1", str(server.port), stdin=b"hello")

@@ -734,10 +734,22 @@ def membership(env: Env, sock: socket.socket, plan: EndpointPlan, *, join: bool)
         try:
             syscalls.membership(env, sock, group.address, interface, join=join)
         except OSError as error:
-            raise SystemRefusal(
-                f"{verb} {group.text}", error, hint=hint(verb, error, sock.family, sock.type)
-            ) from error
+            if error.errno == errno.EADDRINUSE:
+                tip: str | None = "it is a member already: --join names that group twice"
+            elif error.errno == errno.ENODEV and not interface:
+                tip = f"no route leads there, so nothing says by which interface: --join {group.text}%IFACE does"
+            else:
+                tip = hint(verb, error, sock.family, sock.type)
+            raise SystemRefusal(f"{verb} {group.text}", error, hint=tip) from error
         env.observer(Note(env.clock(), 0, Level.INFO, f"{'joined' if join else 'left'} {group.text}"))
+
+
+def leave(env: Env, sock: socket.socket, plan: EndpointPlan) -> None:
+    """Leave the multicast groups. What goes wrong is no failure: closing the socket leaves them too, as does an interface that goes."""
+    try:
+        membership(env, sock, plan, join=False)
+    except (UsageError, SystemRefusal) as error:
+        env.observer(Note(env.clock(), 0, Level.INFO, f"left with the socket: {error}"))
 
 
 def apply_settings(

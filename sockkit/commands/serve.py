@@ -22,6 +22,7 @@ from sockkit.commands.endpoint import (
     duration_text,
     has_path,
     hint,
+    leave,
     local_text,
     membership,
     resolve,
@@ -947,7 +948,7 @@ class _Server:
         if self.door is not None:
             self.door.close()
         if self.datagrams is not None:
-            membership(self.env, self.sock, self.plan, join=False)
+            leave(self.env, self.sock, self.plan)
             self.datagrams.close()
             self.count = self.datagrams.sessions
             self.sent, self.received = self.datagrams.sent, self.datagrams.received
