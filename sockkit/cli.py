@@ -180,6 +180,9 @@ def _split(command: str, words: tuple[str, ...], typed: list[str]) -> tuple[tupl
     if not program:
         program = ["PROG", "ARGS"]
     hint = f"type: {_shell(['sockkit', *typed[:at], '--exec', '--', *program])}"
+    if len(program) > 1 and program[-1].isdecimal() and len(words) == len(program):  # ncat's takes one word
+        before = [*typed[:at], program[-1]]
+        hint += f"\ntype: {_shell(['sockkit', *before, '--exec', '--', *program[:-1]])}  # {program[-1]} is the port"
     raise UsageError("the program stands behind a `--`, at the end", option="--exec", hint=hint)
 
 

@@ -215,6 +215,14 @@ def test_a_program_without_its_dashes() -> None:
     ]
 
 
+def test_a_program_with_a_port_behind_it() -> None:
+    """``ncat -l --exec /bin/cat 80``: a number is the program's, or the port."""
+    assert refused("serve", "--exec", "/bin/cat", "80")[1:] == [
+        "sockkit: type: sockkit serve --exec -- /bin/cat 80",
+        "sockkit: type: sockkit serve 80 --exec -- /bin/cat  # 80 is the port",
+    ]
+
+
 @pytest.mark.parametrize(
     ("line", "typed"),
     [
