@@ -293,7 +293,7 @@ def in_a_network_of_its_own(function: Callable[[], T]) -> T:
     def run() -> T:
         import ctypes
 
-        if ctypes.CDLL(None).unshare(0x40000000) == 0:  # CLONE_NEWNET, of this thread alone
+        if sys.platform == "linux" and ctypes.CDLL(None).unshare(0x40000000) == 0:  # CLONE_NEWNET, of this thread alone
             subprocess.run([need("ip"), "link", "set", "lo", "up"], check=True)
         return function()
 
