@@ -125,6 +125,8 @@ SCAN: dict[str, Schema] = {
     ),
 }
 REPORTS["connect"] |= SCAN
+for _report_of in REPORTS.values():
+    _report_of["code"] = {**TEXT, "description": "--code: a program that does the same"}
 
 OWNERS = _list(
     {
@@ -238,7 +240,8 @@ def _report(command: str) -> Schema:
 
 def schema() -> str:
     """The whole file."""
-    kinds = [event for event in typing.get_args(events.Event) if event not in (events.Report, events.Progress)]
+    others = (events.Report, events.Code, events.Progress)  # written as reports, or not at all
+    kinds = [event for event in typing.get_args(events.Event) if event not in others]
     usage: Schema = {
         "description": "bad input: nothing else comes",
         "type": "object",
