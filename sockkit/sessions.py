@@ -156,6 +156,8 @@ class Session:
     _escaper: TerminalEscaper | None = None
     _echo: Handler | None = None
     _secured: Secured | None = None
+    _handshake: Handshake | None = None
+    _admit: Callable[[Session], bool] | None = None
     _nvt: Nvt | None = None
     _between: Secured | Nvt | None = None
     """What the carriers read from and write to instead of the socket, and that may itself have something to send."""
@@ -190,6 +192,7 @@ class Session:
         half_close: bool = True,
         destination: syscalls.Address = None,
         credentials: Credentials | None = None,
+        admit: Callable[[Session], bool] | None = None,
         ends: Ends | None = None,
         via: str | None = None,
         before: Session | None = None,
@@ -206,6 +209,7 @@ class Session:
             accepted: the peer came to us.
             half_close: an end of ours reaches the peer, which can still answer; else replies are waited for, as with datagrams.
             credentials: speak TLS: plain bytes on our side, records on the socket.
+            admit: asked when TLS's handshake is over. False: the conversation waits, unwatched, until ``admitted`` is called.
             before: whose connection is gone: what that did not take of our input goes first.
             destination: where every message is sent to, where the socket cannot be connected.
             ends: makes our ends, and the relay with them a duplex one, where they are not there before the conversation is.
@@ -231,6 +235,8 @@ class Session:
         self.half_close = connected and half_close
         self.destination = destination
         self._ends = ends
+        if admit is not None:
+            self._admit = admit
         if via is not None:
             self.via = via
         self._before = before
@@ -521,11 +527,17 @@ class Session:
             self.half_close = self.half_close and secured.machine.half_close
             told = secured.machine.told(self.env.clock(), self.number)
             self.env.observer(told)
-            self._begin(told)
+            self._handshake = told
+            if self._admit is None or self._admit(self):
+                self._begin(told)
 
         operation = f"TLS handshake with {self.peer}"
         timer = self._grace = self.loop.later(limit, over)
         go_on(READ)
+
+    def admitted(self) -> None:
+        """The handshake is over, and now the conversation may begin."""
+        self._begin(self._handshake)
 
     def _send_urgent(self, data: bytes) -> None:
         try:

@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 import stat
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,7 @@ from sockkit.text import escape, quoted
 
 if TYPE_CHECKING:
     from sockkit.door import Door, Limits
+    from sockkit.events import Handshake
     from sockkit.hub import Hub
     from sockkit.programs import Program, Programs
     from sockkit.replay import Player, Replay
@@ -274,6 +276,13 @@ class _Server:
         self.programs: Programs | None = None
         self.ending = 0
         """Sessions that are over, but for their programs."""
+        self.contended = False
+        """One client is served, but TLS's handshake comes first: many may be at theirs, so that a silent one is in nobody's way."""
+        self.place: Session | None = None
+        """Who is served, where that is contended."""
+        self.line: deque[Session] = deque()
+        """Those who shook hands while somebody else was served."""
+        self.closing = False
         self.lent = False
         self.local = ""
         self.wildcard = False
@@ -283,6 +292,8 @@ class _Server:
         self.spare: int | None = None
         self.source: stdio.LocalEnd | None = None
         self.sink: stdio.LocalEnd | None = None
+        self.used = False
+        """Somebody has got something of the source."""
         self.target: addresses.Target | None = None
         self.means = semantics(None, syscalls.base_type(plan.type_number()), None)
         self.hub: Hub | None = None
@@ -645,6 +656,7 @@ class _Server:
         elif plan.mode == "pipe":
             self.source = self.source or plan.open_source(self.env, loop, self.console)
             self.sink = plan.open_sink(self.env, self.console)
+        self.contended = self.credentials is not None and self.player is None and (plan.mode == "pipe" or plan.once)
         means = self.means
         self.settings = plan.for_messages(self.settings, means)
         if self.door is not None:
@@ -772,10 +784,43 @@ class _Server:
         self.loop.forget(self.sock.fileno())
 
     def _has_room(self) -> bool:
-        """Whether another session may begin."""
+        """Whether another session may begin, or its handshake."""
+        if self.contended:
+            return self.place is None and not self.ending
         return self.most is None or len(self.sessions) + len(self.dialing) + self.ending < self.most
 
+    def _admit(self, session: Session) -> bool:
+        """TLS's handshake is over: the first has the place."""
+        if self._has_room():
+            self.place = session
+            return True
+        self.line.append(session)
+        text = "the handshake is over; it waits until the client that is served has ended"
+        self.env.observer(Note(self.env.clock(), session.number, Level.INFO, text))
+        return False
+
+    def _call_next(self) -> None:
+        if self.line and self._has_room() and not self.closing:
+            self.place = self.line.popleft()
+            self.place.admitted()
+
+    def _own_ends(self, session: Session, handshake: Handshake | None) -> tuple[stdio.LocalEnd, stdio.LocalEnd]:
+        """stdin and stdout, for whoever has the place: a ``sessions.Ends``."""
+        self._renew_source()
+        assert self.source is not None and self.sink is not None
+        return self.source, self.sink
+
+    def _renew_source(self) -> None:
+        """Of ``--send`` and ``--file``, which each client gets from its beginning."""
+        if self.used and self.plan.own_source:
+            if self.source is not None and self.source.close():
+                self.failed = True
+            self.source = self.plan.open_source(self.env, self.loop)
+        self.used = True
+
     def _resume(self) -> None:
+        if self.line:
+            self.loop.later(0, self._call_next)
         if self.paused and self.sock.fileno() != -1 and self._has_room():
             self.paused = False
             self.loop.watch(self.sock.fileno(), READ, self._on_client)
@@ -790,11 +835,9 @@ class _Server:
         elif self.plan.mode in SERVICES:
             self._begin(self.count, sock, address, _says(self.env, self.plan.mode), None)
         else:
-            if self.count > 1 and self.plan.own_source:  # each client gets it from its beginning
-                if self.source is not None and self.source.close():
-                    self.failed = True
-                self.source = self.plan.open_source(self.env, self.loop)
-            self._begin(self.count, sock, address, self.source, self.sink)
+            if not self.contended:
+                self._renew_source()
+            self._begin(self.count, sock, address, *((None, None) if self.contended else (self.source, self.sink)))
 
     def _spec_beyond(self, family: int | None) -> SocketSpec:
         """Of the socket that a client is passed on over: boundaries are kept, if the client's socket keeps them."""
@@ -889,7 +932,12 @@ class _Server:
             on_close=self._on_close,
             accepted=True,
             credentials=self.credentials,
-            ends=self.programs.ends if self.programs is not None else None,
+            admit=self._admit if self.contended else None,
+            ends=self.programs.ends
+            if self.programs is not None
+            else self._own_ends
+            if self.contended and mode == "pipe"
+            else None,
         )
         self.sessions[session.number] = session
         if source is not self.source:
@@ -913,11 +961,15 @@ class _Server:
         server = self.behind.pop(session.number, None)
         if server is not None:
             syscalls.close(self.env, server)
+        if self.place is session:
+            self.place = None
+        elif session in self.line:
+            self.line.remove(session)
         self.ending += 1
-        if not session.begun and self.loop.signal is None:
+        if not session.begun and self.loop.signal is None and not self.closing:
             self._on_no_session(session.number)
             return
-        if session.failed and (self.plan.once or self.plan.mode == "pipe"):
+        if session.failed and session.begun and (self.plan.once or self.plan.mode == "pipe"):
             self.failed = True
         if self.programs is None or not self.programs.over(session):
             self._on_end(session.input_over)
@@ -945,6 +997,7 @@ class _Server:
             self._resume()
 
     def _close(self) -> None:
+        self.closing = True
         if self.door is not None:
             self.door.close()
         if self.datagrams is not None:
@@ -963,7 +1016,7 @@ class _Server:
         for session in list(self.sessions.values()):  # only --duration, and a signal, leave some
             before = session.failed
             session.close()
-            self.failed |= session.failed and not before
+            self.failed |= session.failed and session.begun and not before
         if self.lent:
             self.sock.detach()
         else:

@@ -457,6 +457,76 @@ def test_a_thousand_silent_clients_hold_nobody_up(papers: Papers) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+@contextmanager
+def half_hello(server: Server) -> Iterator[None]:
+    """Two clients that come and say nothing, or the beginning of a ClientHello and no more."""
+    with server.connect(), server.connect() as slow:
+        slow.sendall(b"\x16\x03\x01\x02\x00\x01")
+        server.wait_for(rb"#2 [^\n]*connected")
+        yield
+
+
+SILENT = ("--tls", "--handshake-timeout", "1000")
+
+
+@pytest.mark.parametrize("how", [("--mode", "pipe"), ("--mode", "pipe", "-k"), ("--once",), ("--once", "--exec")])
+def test_a_silent_client_takes_nobodys_place(papers: Papers, how: tuple[str, ...]) -> None:
+    certificate, key = papers.files("localhost")
+    program = ("--", "cat") if "--exec" in how else ()
+    args = (*how, *SILENT, "--cert", certificate, "--key", key, *program)
+    with Server(*args, stdin=subprocess.PIPE) as server, half_hello(server):
+        if "pipe" in how:
+            server.feed(b"good")
+        result = run("connect", "--tls", "--ca", papers.ca, "localhost", str(server.port), "-4", stdin=b"good")
+        assert (result.status, result.out) == (0, b"good"), result.said
+        done = server.finish()
+    assert (done.status, done.out) == (0, b"good" if "pipe" in how else b"")
+    assert "still listening" not in done.said and "total: 3 sessions" in done.said.splitlines()[-1]
+
+
+def test_who_shook_hands_while_another_was_served_is_next(papers: Papers) -> None:
+    certificate, key = papers.files("localhost")
+    context = ssl.create_default_context(cafile=papers.ca)
+    args = ("--mode", "pipe", "-k", *SILENT, "--cert", certificate, "--key", key, "--send", "welcome\n", "-v")
+    with Server(*args, stdin=subprocess.DEVNULL) as server, half_hello(server):
+        first, second, third = (server.connect() for _ in range(3))
+        server.wait_for(rb"#5 [^\n]*connected")
+        with context.wrap_socket(first, server_hostname="localhost") as one:
+            assert one.recv(100) == b"welcome\n"
+            with context.wrap_socket(second, server_hostname="localhost") as two:
+                two.sendall(b"two")
+                server.wait_for(rb"#4 [^\n]*it waits until")
+                with context.wrap_socket(third, server_hostname="localhost") as three:
+                    server.wait_for(rb"#5 [^\n]*it waits until")
+                    three.close()
+                    one.sendall(b"one")
+                    one.unwrap()
+                    assert two.recv(100) == b"welcome\n"
+                    two.unwrap()
+        with context.wrap_socket(server.connect(), server_hostname="localhost") as late:  # its queue has moved on
+            assert late.recv(100) == b"welcome\n"
+        done = server.stop(busy=True)
+    assert done.out == b"onetwo", done.said
+
+
+def test_who_waits_for_a_place_that_never_comes_is_told_the_end(papers: Papers) -> None:
+    certificate, key = papers.files("localhost")
+    context = ssl.create_default_context(cafile=papers.ca)
+    args = ("--mode", "pipe", *SILENT, "--cert", certificate, "--key", key, "-v")
+    with Server(*args, stdin=subprocess.PIPE) as server:
+        first, second = server.connect(), server.connect()
+        server.wait_for(rb"#2 [^\n]*connected")
+        with context.wrap_socket(first, server_hostname="localhost") as one:
+            with context.wrap_socket(second, server_hostname="localhost") as two:
+                server.wait_for(rb"#2 [^\n]*it waits until")
+                server.feed(b"all")
+                assert one.recv(100) == b"all" and one.recv(100) == b""
+                one.unwrap()
+                assert two.recv(100) == b""
+        done = server.finish()
+    assert (done.status, done.out) == (0, b""), done.said
+
+
 @pytest.mark.parametrize(
     ("args", "said"),
     [
