@@ -339,6 +339,29 @@ class Screen(NamedTuple):
     shown: bytes
 
 
+def fork_on_terminal(
+    command: Sequence[str], env: dict[str, str], rows: int, columns: int, stdout: str = ""
+) -> tuple[int, int, list[Any]]:
+    """A program on a terminal of its own: its pid, our side of the terminal, and what that was like before the program began."""
+    import fcntl
+    import struct
+    import termios
+
+    gate, go = os.pipe()
+    pid, master = pty.fork()
+    if pid == 0:
+        os.close(go)
+        os.read(gate, 1)
+        if stdout:
+            os.dup2(os.open(stdout, os.O_WRONLY | os.O_CREAT), 1)
+        os.execvpe(command[0], list(command), env)
+    fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    before = termios.tcgetattr(master)
+    os.close(gate)
+    os.close(go)
+    return pid, master, before
+
+
 def on_terminal(
     *args: str,
     typed: bytes = b"",
@@ -347,20 +370,11 @@ def on_terminal(
     columns: int = 100,
 ) -> Screen:
     """Run sockkit on a pseudo-terminal. ``typed`` is typed once ``until`` (a regex) is on the screen."""
-    import fcntl
-    import struct
     import termios
 
-    pid, master = pty.fork()
-    if pid == 0:
-        os.execvpe(
-            SOCKKIT[0],
-            [*SOCKKIT, *args],
-            {**ENVIRONMENT, "COLUMNS": str(columns), "TERM": "xterm-256color", **(env or {})},
-        )
+    more = {"COLUMNS": str(columns), "TERM": "xterm-256color", **(env or {})}
+    pid, master, before = fork_on_terminal([*SOCKKIT, *args], {**ENVIRONMENT, **more}, 40, columns)
     try:
-        fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-        before = termios.tcgetattr(master)
         shown = bytearray()
         deadline = time.monotonic() + TIMEOUT
         pending = typed

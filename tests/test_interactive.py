@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import pty
 import re
 import select
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import threading
@@ -31,7 +28,7 @@ from hypothesis import strategies as st
 from prompt_toolkit.utils import get_cwidth
 
 from sockkit.editing import Editor, Screen
-from tests.harness import ENVIRONMENT, SOCKKIT, TIMEOUT, is_idle, listener, need, receive_all
+from tests.harness import ENVIRONMENT, SOCKKIT, TIMEOUT, fork_on_terminal, is_idle, listener, need, receive_all
 
 COLUMNS, ROWS = 40, 12
 
@@ -40,12 +37,8 @@ class Person:
     """Somebody at a terminal of ``COLUMNS`` x ``ROWS``, where a program runs."""
 
     def __init__(self, *command: str, env: dict[str, str] | None = None, stdout: str = "") -> None:
-        self.pid, self.master = pty.fork()
-        if self.pid == 0:
-            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
-            if stdout:
-                os.dup2(os.open(stdout, os.O_WRONLY | os.O_CREAT), 1)
-            os.execvpe(command[0], command, {**ENVIRONMENT, "TERM": "xterm", "NO_COLOR": "1", **(env or {})})
+        more = {"TERM": "xterm", "NO_COLOR": "1", **(env or {})}
+        self.pid, self.master, self.before = fork_on_terminal(command, {**ENVIRONMENT, **more}, ROWS, COLUMNS, stdout)
         self.screen = pyte.HistoryScreen(COLUMNS, ROWS, history=100_000)
         self._stream = pyte.ByteStream(self.screen)
         self.written = b""
@@ -112,7 +105,6 @@ class Person:
         return status
 
     def __enter__(self) -> Self:
-        self.before = termios.tcgetattr(self.master)
         return self
 
     def __exit__(self, failed: object, *more: object) -> None:
