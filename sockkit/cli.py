@@ -151,7 +151,9 @@ class Verb(click.Command):
         for word in address:
             head, colon, _ = word.upper().partition(":")
             if colon and (head == "UNIX" or head.endswith(SOCATS)):  # a path or a host else, that nobody has
-                _check_socat(words)
+                meant = _as_socat(words)
+                if meant is not None:
+                    raise meant
         if given.get("exec"):
             address, given["program"] = _split(self.name or "", address, words)
         if self.takes_address and not (getattr(self.plan, "PORTS_ONLY", False) and not _is_port(address)):
@@ -280,24 +282,13 @@ def _is_nothing(meant: UsageError) -> bool:
     return str(meant).startswith(foreign.NOTHING)
 
 
-def _as_socat(error: SockkitError, words: Sequence[str]) -> SockkitError:
-    """The error; for an address that is one of socat's (``sockkit connect TCP:host:80``) what to type instead."""
-    if (
-        not isinstance(error, UsageError)
-        or error.option not in ("ADDRESS", "PORT")
-        or words[:1] not in (["serve"], ["connect"])
-    ):
-        return error
+def _as_socat(words: list[str]) -> UsageError | None:
+    """What to type instead of one of socat's addresses: ``sockkit connect TCP:host:80``."""
+    if words[:1] not in (["serve"], ["connect"]):
+        return None
     from sockkit import foreign
 
-    return (foreign.answer(words) or error) if foreign.is_socat(words[1:]) else error
-
-
-def _check_socat(words: list[str]) -> None:
-    """Raises UsageError for ``sockkit serve TCP-LISTEN:80``."""
-    meant = _as_socat(UsageError("", option="ADDRESS"), words)
-    if str(meant):
-        raise meant
+    return foreign.answer(words) if foreign.is_socat(words[1:]) else None
 
 
 def _quit_after(words: list[str]) -> UsageError:
@@ -466,7 +457,8 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         status = sockkit.main(words, prog_name="sockkit", standalone_mode=False, obj=words)
         _flush()
     except SockkitError as error:
-        status = _complain(_as_socat(error, words), json=json)
+        about_place = isinstance(error, UsageError) and error.option in ("ADDRESS", "PORT")
+        status = _complain((_as_socat(words) if about_place else None) or error, json=json)
     except click.ClickException as error:
         try:
             told = _translated(error, words)

@@ -852,10 +852,14 @@ def lacking(command: Typed) -> str:
     return ""
 
 
+def _no_way(row: Row, name: str) -> NoWay:
+    return NoWay(said(row).removeprefix("no: ") or NOTHING, option=name)
+
+
 def _apply(line: Line, row: Row, name: str, value: str) -> None:
     line.used.append(row)
     if row.becomes is None:
-        raise NoWay(said(row).removeprefix("no: ") or NOTHING, option=name)
+        raise _no_way(row, name)
     if callable(row.becomes):
         row.becomes(line, value)
     elif row.becomes:
@@ -995,7 +999,7 @@ def _end_of(word: str, used: list[Row]) -> End:
         raise UsageError(f"{quoted(head)} is no address of socat's", option="ADDRESS")
     used.append(row)
     if row.becomes is None:
-        raise NoWay(said(row).removeprefix("no: ") or NOTHING, option=row.names[0])
+        raise _no_way(row, row.names[0])
     if len(parts) < (row.takes.count(":") + 1 if row.takes else 0):
         raise UsageError(f"{row.names[0]}:{row.takes} is how socat has it", option="ADDRESS")
     SHAPES[row.names[0]](end, parts)
@@ -1011,7 +1015,7 @@ def _end_of(word: str, used: list[Row]) -> End:
             raise UsageError("sockkit has no word for this option of socat's", option=name)
         used.append(found)
         if found.becomes is None:
-            raise NoWay(said(found).removeprefix("no: ") or NOTHING, option=name)
+            raise _no_way(found, name)
         if value == "0" and not found.takes:
             continue
         shape = SHAPES.get(found.names[0])

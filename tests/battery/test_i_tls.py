@@ -178,6 +178,18 @@ def test_i6_an_end_without_close_notify(papers: Papers) -> None:
     assert "truncated" in result.said
 
 
+@contextmanager
+def open_stdin(data: bytes) -> Iterator[int]:
+    """It has some bytes, and stays open."""
+    ours, theirs = os.pipe()
+    try:
+        os.write(theirs, data)
+        yield ours
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
 def leave(secured: ssl.SSLSocket) -> None:
     """Say close_notify, and wait for none (RFC 8446, section 6.1): as HTTP's servers do."""
     secured.setblocking(False)
@@ -197,15 +209,9 @@ def test_a_peer_that_ends_first_and_takes_no_farewell(papers: Papers, version: s
 
     context = papers.context("localhost")
     context.maximum_version = version
-    ours, theirs = os.pipe()
-    try:
-        os.write(theirs, request_)
-        with tls_server(context, talk) as (port, _):
-            args = ("--tls", "--ca", papers.ca, "localhost", str(port), "-4", "--after-end", "0.2")
-            result = run("connect", *args, stdin=ours)  # which stays open
-    finally:
-        os.close(ours)
-        os.close(theirs)
+    with open_stdin(request_) as stdin, tls_server(context, talk) as (port, _):
+        args = ("--tls", "--ca", papers.ca, "localhost", str(port), "-4", "--after-end", "0.2")
+        result = run("connect", *args, stdin=stdin)
     assert (result.status, result.out, result.said) == (0, b"page", "")
 
 
@@ -226,19 +232,13 @@ def test_a_unix_peer_that_ends_first(papers: Papers, tmp_path: Path, taken: int,
 
     context = papers.context("localhost")
     path = str(tmp_path / "u.sock")
-    ours, theirs = os.pipe()
-    with socket.socket(socket.AF_UNIX) as listening:
+    with open_stdin(bytes(60_000)) as stdin, socket.socket(socket.AF_UNIX) as listening:
         listening.bind(path)
         listening.listen()
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        try:
-            os.write(theirs, bytes(60_000))
-            args = ("--tls", "--ca", papers.ca, "--server-name", "localhost", "-U", path, "--after-end", "0.2")
-            result = run("connect", *args, stdin=ours)
-        finally:
-            os.close(ours)
-            os.close(theirs)
+        args = ("--tls", "--ca", papers.ca, "--server-name", "localhost", "-U", path, "--after-end", "0.2")
+        result = run("connect", *args, stdin=stdin)
         thread.join(TIMEOUT)
     assert (result.status, result.out) == (status, b"page"), result.said
     assert bool(result.said) == bool(status)
@@ -265,15 +265,9 @@ def test_what_a_peer_that_ends_first_did_not_take_is_lost(papers: Papers) -> Non
         assert secured.recv(100)
         leave(secured)
 
-    ours, theirs = os.pipe()
-    try:
-        os.write(theirs, bytes(60_000))
-        with tls_server(papers.context("localhost"), talk) as (port, _):
-            args = ("--tls", "--ca", papers.ca, "localhost", str(port), "-4", "--after-end", "0.2")
-            result = run("connect", *args, stdin=ours)
-    finally:
-        os.close(ours)
-        os.close(theirs)
+    with open_stdin(bytes(60_000)) as stdin, tls_server(papers.context("localhost"), talk) as (port, _):
+        args = ("--tls", "--ca", papers.ca, "localhost", str(port), "-4", "--after-end", "0.2")
+        result = run("connect", *args, stdin=stdin)
     assert result.status == 1 and re.search("ECONNRESET|EPIPE", result.said), result.said
 
 
